@@ -1,0 +1,116 @@
+//! Pods, and the templates of pods in workloads. Only what policy needs is read; the rest of their schema is not
+//! ours to check.
+
+use std::sync::Arc;
+
+use super::address::parse_address;
+use super::fault::{Reading, printable};
+use super::field::Field;
+use super::metadata::{Metadata, NameRule, check_top_level, read_labels, read_metadata};
+use super::rule::read_protocol;
+use crate::model::{ContainerPort, ObjectKey, Pod};
+use crate::selector::Labels;
+
+/// Fields of a pod's spec and below that are no fields of the object itself.
+const SPEC: [&str; 7] =
+    ["containers", "initContainers", "nodeName", "hostNetwork", "restartPolicy", "volumes", "image"];
+
+pub(super) fn read_pod(root: &Field, default_namespace: &Arc<str>) -> Reading<(ObjectKey, Pod)> {
+    check_top_level(root, &SPEC)?;
+    let metadata = read_metadata(root, NameRule::Subdomain, default_namespace)?;
+    let key = metadata.key();
+    let mut pod = read_spec(root.get("spec"), metadata.labels.clone())?;
+    read_status(root, metadata, &mut pod)?;
+    Ok((key, pod))
+}
+
+/// Reads `spec.template` of a workload.
+pub(super) fn read_template(template: &Field) -> Reading<Pod> {
+    template.known(&["metadata", "spec"])?;
+    let labels = template.get("metadata").map_or(Ok(Labels::new()), |metadata| read_labels(&metadata))?;
+    read_spec(template.get("spec"), labels)
+}
+
+fn read_spec(spec: Option<Field>, labels: Labels) -> Reading<Pod> {
+    let mut pod = Pod {
+        labels,
+        node: None,
+        addresses: Vec::new(),
+        host_network: false,
+        finished: false,
+        terminating: false,
+        started: "".into(),
+        ports: Vec::new(),
+        location: None,
+    };
+    let Some(spec) = spec else { return Ok(pod) };
+    spec.mapping()?;
+    pod.node = spec.text("nodeName")?.filter(|name| !name.is_empty()).cloned();
+    pod.host_network = spec.get("hostNetwork").map_or(Ok(false), |field| field.boolean())?;
+    if let Some(containers) = spec.get("containers") {
+        for container in containers.list()? {
+            read_container_ports(&container, &mut pod.ports)?;
+        }
+    }
+    // Of the init containers, those that keep running: sidecars (S106).
+    if let Some(containers) = spec.get("initContainers") {
+        for container in containers.list()? {
+            container.mapping()?;
+            if container.text("restartPolicy")?.is_some_and(|policy| &**policy == "Always") {
+                read_container_ports(&container, &mut pod.ports)?;
+            }
+        }
+    }
+    Ok(pod)
+}
+
+fn read_container_ports(container: &Field, ports: &mut Vec<ContainerPort>) -> Reading<()> {
+    container.mapping()?;
+    let Some(list) = container.get("ports") else { return Ok(()) };
+    for entry in list.list()? {
+        entry.mapping()?;
+        ports.push(ContainerPort {
+            name: entry.text("name")?.filter(|name| !name.is_empty()).cloned(),
+            port: entry.require("containerPort")?.port()?,
+            protocol: read_protocol(&entry)?,
+        });
+    }
+    Ok(())
+}
+
+fn read_status(root: &Field, metadata: Metadata, pod: &mut Pod) -> Reading<()> {
+    pod.terminating = metadata.terminating;
+    pod.started = metadata.created;
+    let Some(status) = root.get("status") else { return Ok(()) };
+    status.mapping()?;
+    let phase = status.text("phase")?;
+    pod.finished = phase.is_some_and(|phase| matches!(&**phase, "Succeeded" | "Failed" | "Completed"));
+    if let Some(started) = status.text("startTime")? {
+        pod.started = started.clone();
+    }
+    // The list is the truth; old fixtures have only the single address (S89).
+    if let Some(list) = status.get("podIPs") {
+        for entry in list.list()? {
+            entry.known(&["ip"])?;
+            add_address(pod, &entry.require("ip")?)?;
+        }
+    }
+    if pod.addresses.is_empty()
+        && let Some(field) = status.get("podIP")
+        && !field.string()?.is_empty()
+    {
+        add_address(pod, &field)?;
+    }
+    Ok(())
+}
+
+fn add_address(pod: &mut Pod, field: &Field) -> Reading<()> {
+    let text = field.string()?;
+    let address = parse_address(text)
+        .ok_or_else(|| field.fault(format!("\"{}\" is not an IP address", printable(text))))?;
+    if pod.addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+        return Err(field.fault("a pod has at most one address of each family"));
+    }
+    pod.addresses.push(address);
+    Ok(())
+}

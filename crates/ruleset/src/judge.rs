@@ -1,0 +1,257 @@
+//! Follows a packet through a ruleset, as the kernel would: the instrument of the property tests, which hold a
+//! compiled ruleset against the reading of the specification without a kernel. Nothing that ships decides by it.
+
+use std::net::IpAddr;
+use std::slice::Iter;
+
+use crate::name::{InterfaceName, Name};
+use crate::object::{ChainType, Hook, Key, Ruleset, Set, Table, Value};
+use crate::rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
+
+/// A packet at a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Where it is seen.
+    pub hook: Hook,
+    /// The interface it came in by; `None` when this host made it.
+    pub input_interface: Option<InterfaceName>,
+    /// The interface it leaves by; `None` when it is for this host.
+    pub output_interface: Option<InterfaceName>,
+    /// The source address.
+    pub source: IpAddr,
+    /// The destination address, of the same family.
+    pub destination: IpAddr,
+    /// The number of the transport protocol.
+    pub protocol: u8,
+    /// The source port, if the protocol has ports.
+    pub source_port: Option<u16>,
+    /// The destination port, if the protocol has ports.
+    pub destination_port: Option<u16>,
+    /// The type, if the protocol is ICMPv6.
+    pub icmpv6_type: Option<u8>,
+    /// What conntrack says of the connection; `None` for a new one.
+    pub state: Option<CtState>,
+}
+
+/// How deep the kernel lets jumps nest (`NFT_JUMP_STACK_SIZE`).
+const JUMPS_MAX: usize = 16;
+
+/// True when no base chain of type filter at the packet's hook drops it.
+///
+/// # Panics
+/// When the ruleset is one that the kernel would refuse: a verdict or a lookup names what is not there, jumps
+/// nest too deep, or chains lead in a circle.
+pub fn judge(ruleset: &Ruleset, packet: &Packet) -> bool {
+    ruleset.tables.values().all(|table| {
+        table
+            .chains_in_order()
+            .filter(|(_, chain)| {
+                chain
+                    .base
+                    .is_some_and(|base| base.chain_type == ChainType::Filter && base.hook == packet.hook)
+            })
+            .all(|(_, chain)| Walk { table, packet }.base_chain(&chain.rules))
+    })
+}
+
+struct Walk<'a> {
+    table: &'a Table,
+    packet: &'a Packet,
+}
+
+impl<'a> Walk<'a> {
+    /// True when the chain does not drop the packet.
+    fn base_chain(&self, rules: &'a [Rule]) -> bool {
+        let mut here = rules.iter();
+        let mut back = Vec::new();
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            assert!(steps < 1_000_000, "the chains lead in a circle");
+            let verdict = match here.next() {
+                Some(rule) => match self.apply(rule) {
+                    Some(verdict) => verdict,
+                    None => continue,
+                },
+                None => Verdict::Return,
+            };
+            match verdict {
+                Verdict::Accept => return true,
+                Verdict::Drop => return false,
+                Verdict::Return => match back.pop() {
+                    Some(rest) => here = rest,
+                    None => return true,
+                },
+                Verdict::Jump(chain) => {
+                    back.push(std::mem::replace(&mut here, self.rules_of(&chain)));
+                    assert!(back.len() <= JUMPS_MAX, "jumps nest too deep");
+                }
+                Verdict::Goto(chain) => here = self.rules_of(&chain),
+            }
+        }
+    }
+
+    fn rules_of(&self, chain: &Name) -> Iter<'a, Rule> {
+        self.table.chains.get(chain).unwrap_or_else(|| panic!("no chain {chain}")).rules.iter()
+    }
+
+    /// The verdict of a rule whose matches hold.
+    fn apply(&self, rule: &'a Rule) -> Option<Verdict> {
+        if !rule.matches.iter().all(|condition| self.holds(condition)) {
+            return None;
+        }
+        match &rule.statement {
+            Statement::Verdict(verdict) => Some(verdict.clone()),
+            Statement::VerdictMap(fields, map) => {
+                let element = self.look_up(fields, map)?;
+                Some(element.clone().expect("every element of a map has a verdict"))
+            }
+            Statement::Dnat(_) | Statement::Masquerade => panic!("only chains of type nat translate"),
+        }
+    }
+
+    fn holds(&self, condition: &'a Match) -> bool {
+        match condition {
+            Match::CtState(states) => self.packet.state.is_some_and(|state| states.contains(&state)),
+            Match::CtStatusDnat => panic!("only the lab's Services ask for this"),
+            Match::Family(IpFamily::Ipv4) => self.packet.source.is_ipv4(),
+            Match::Family(IpFamily::Ipv6) => self.packet.source.is_ipv6(),
+            Match::Protocol(protocol) => self.packet.protocol == protocol.number(),
+            Match::SourcePorts(protocol, first, last) => {
+                self.packet.protocol == protocol.number()
+                    && self.packet.source_port.is_some_and(|port| (*first..=*last).contains(&port))
+            }
+            Match::In(fields, set) => self.look_up(fields, set).is_some(),
+        }
+    }
+
+    /// The element that the fields select: outer `None` when there is none, inner `None` when it has no verdict.
+    fn look_up(&self, fields: &[Field], set: &'a SetRef) -> Option<&'a Option<Verdict>> {
+        let set: &'a Set = match set {
+            SetRef::Named(name) => self.table.sets.get(name).unwrap_or_else(|| panic!("no set {name}")),
+            SetRef::Anonymous(set) => set,
+        };
+        let values: Option<Vec<Value>> = fields.iter().map(|field| self.field(*field)).collect();
+        let values = values?;
+        if !set.interval {
+            return set.elements.get(&Key::Exact(values.into())).map(|element| &element.verdict);
+        }
+        let [value] = values.as_slice() else { panic!("a concatenation of ranges") };
+        // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
+        let up_to = Key::Range(value.clone(), Value::Icmpv6Type(u8::MAX));
+        let (key, element) = set.elements.range(..=up_to).next_back()?;
+        matches!(key, Key::Range(_, last) if value <= last).then_some(&element.verdict)
+    }
+
+    /// What the packet has in this field; `None` when it has no such field, and then the rule does not match.
+    fn field(&self, field: Field) -> Option<Value> {
+        let packet = self.packet;
+        let ipv4 = |address| match address {
+            IpAddr::V4(address) => Some(Value::Ipv4(address)),
+            IpAddr::V6(_) => None,
+        };
+        let ipv6 = |address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(Value::Ipv6(address)),
+        };
+        match field {
+            Field::InputInterface => packet.input_interface.clone().map(Value::Interface),
+            Field::OutputInterface => packet.output_interface.clone().map(Value::Interface),
+            Field::SourceIpv4 => ipv4(packet.source),
+            Field::DestinationIpv4 => ipv4(packet.destination),
+            Field::SourceIpv6 => ipv6(packet.source),
+            Field::DestinationIpv6 => ipv6(packet.destination),
+            Field::Protocol => Protocol::from_number(packet.protocol).map(Value::Protocol),
+            Field::DestinationPort => packet.destination_port.map(Value::Port),
+            Field::DestinationPortOf(protocol) if packet.protocol == protocol.number() => {
+                packet.destination_port.map(Value::Port)
+            }
+            Field::DestinationPortOf(_) => None,
+            Field::Icmpv6Type => packet.icmpv6_type.map(Value::Icmpv6Type),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{BaseChain, Chain, Element, Family, TableId, ValueType};
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn packet(destination_port: u16) -> Packet {
+        Packet {
+            hook: Hook::Forward,
+            input_interface: None,
+            output_interface: None,
+            source: "10.0.0.1".parse().unwrap(),
+            destination: "10.0.0.2".parse().unwrap(),
+            protocol: 6,
+            source_port: Some(40_000),
+            destination_port: Some(destination_port),
+            icmpv6_type: None,
+            state: None,
+        }
+    }
+
+    /// A base chain with the first rules, and other chains with theirs.
+    fn passes(packet: &Packet, base: Vec<Rule>, chains: &[(&str, Vec<Rule>)]) -> bool {
+        let hook = BaseChain { chain_type: ChainType::Filter, hook: Hook::Forward, priority: 0 };
+        let mut table = Table::default();
+        table.chains.insert(name("forward"), Chain { base: Some(hook), comment: None, rules: base });
+        for (chain, rules) in chains {
+            table.chains.insert(name(chain), Chain { rules: rules.clone(), ..Chain::default() });
+        }
+        let id = TableId { family: Family::Inet, name: name("t") };
+        judge(&Ruleset { tables: [(id, table)].into() }, packet)
+    }
+
+    fn rule(verdict: Verdict) -> Rule {
+        Rule::verdict([], verdict)
+    }
+
+    #[test]
+    fn a_return_after_a_goto_goes_back_to_the_last_jump() {
+        let jump = vec![rule(Verdict::Jump(name("group"))), rule(Verdict::Drop)];
+        let group = vec![rule(Verdict::Goto(name("peer"))), rule(Verdict::Accept)];
+        assert!(!passes(
+            &packet(80),
+            jump.clone(),
+            &[("group", group.clone()), ("peer", vec![rule(Verdict::Return)])]
+        ));
+        assert!(
+            !passes(&packet(80), jump.clone(), &[("group", group.clone()), ("peer", vec![])]),
+            "so does its end"
+        );
+        assert!(passes(&packet(80), jump, &[("group", group), ("peer", vec![rule(Verdict::Accept)])]));
+    }
+
+    #[test]
+    fn a_goto_from_a_base_chain_never_comes_back() {
+        let base = vec![rule(Verdict::Goto(name("group"))), rule(Verdict::Drop)];
+        assert!(passes(&packet(80), base, &[("group", vec![])]));
+    }
+
+    #[test]
+    fn a_range_holds_both_of_its_ends() {
+        let mut ports = Set::new(&[ValueType::Port]).of_ranges();
+        for (first, last) in [(10, 20), (21, 21), (65_535, 65_535)] {
+            ports.elements.insert(Key::Range(Value::Port(first), Value::Port(last)), Element::default());
+        }
+        let fields = [Field::DestinationPortOf(Protocol::Tcp)].into_iter().collect();
+        let dropped = Rule::verdict([Match::In(fields, SetRef::Anonymous(Box::new(ports)))], Verdict::Drop);
+        for (port, expected) in
+            [(9, true), (10, false), (20, false), (21, false), (22, true), (65_535, false)]
+        {
+            assert_eq!(passes(&packet(port), vec![dropped.clone()], &[]), expected, "port {port}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no chain nowhere")]
+    fn what_the_kernel_would_refuse_is_not_judged() {
+        passes(&packet(80), vec![rule(Verdict::Jump(name("nowhere")))], &[]);
+    }
+}

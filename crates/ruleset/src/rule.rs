@@ -1,0 +1,166 @@
+//! Rules: matches, then one statement.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use crate::name::{Comment, Name};
+use crate::object::Set;
+
+/// A rule. Its statement is executed when all its matches hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// In order; all must hold.
+    pub matches: Vec<Match>,
+    /// What happens then.
+    pub statement: Statement,
+    /// For people.
+    pub comment: Option<Comment>,
+}
+
+impl Rule {
+    /// A rule without a comment.
+    pub fn new(matches: impl IntoIterator<Item = Match>, statement: Statement) -> Self {
+        Self { matches: matches.into_iter().collect(), statement, comment: None }
+    }
+
+    /// A rule that ends in a verdict.
+    pub fn verdict(matches: impl IntoIterator<Item = Match>, verdict: Verdict) -> Self {
+        Self::new(matches, Statement::Verdict(verdict))
+    }
+}
+
+/// A condition on a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// `ct state established,related`: the connection is in one of these states. Never empty.
+    CtState(SmallVec<[CtState; 2]>),
+    /// `ct status dnat`: the connection's destination was translated.
+    CtStatusDnat,
+    /// `meta nfproto ipv4`
+    Family(IpFamily),
+    /// `meta l4proto tcp`
+    Protocol(Protocol),
+    /// `tcp sport 1024-9999`: a source port in a range, both ends included.
+    SourcePorts(Protocol, u16, u16),
+    /// `iifname . oifname @hairpin`: the fields, concatenated, are a key of the set.
+    In(SmallVec<[Field; 3]>, SetRef),
+}
+
+impl Match {
+    /// One field is a key of a named set.
+    pub fn in_set(field: Field, set: &Name) -> Self {
+        Match::In(SmallVec::from_iter([field]), SetRef::Named(set.clone()))
+    }
+}
+
+/// A set that a rule looks up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetRef {
+    /// `@name`
+    Named(Name),
+    /// `{ ... }`: a constant that lives and dies with its rule. Never empty; no comment.
+    Anonymous(Box<Set>),
+}
+
+/// What a rule looks at in a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// `iifname`
+    InputInterface,
+    /// `oifname`
+    OutputInterface,
+    /// `ip saddr`; no other family's packet matches.
+    SourceIpv4,
+    /// `ip daddr`
+    DestinationIpv4,
+    /// `ip6 saddr`
+    SourceIpv6,
+    /// `ip6 daddr`
+    DestinationIpv6,
+    /// `meta l4proto`
+    Protocol,
+    /// `th dport`: where TCP, UDP and SCTP keep the destination port. Of another protocol it reads whatever is
+    /// there, so it is only ever used behind [`Field::Protocol`] in one concatenation.
+    DestinationPort,
+    /// `tcp dport`: the destination port, if this is the protocol.
+    DestinationPortOf(Protocol),
+    /// `icmpv6 type`; only ICMPv6 packets match.
+    Icmpv6Type,
+}
+
+/// A rule's last word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// A verdict.
+    Verdict(Verdict),
+    /// `iifname vmap @map`: the verdict that the map keeps for the fields; none, and the next rule is tried.
+    VerdictMap(SmallVec<[Field; 3]>, SetRef),
+    /// `dnat ip to 10.0.0.1:8080`. Only in chains of type nat; matches only packets of the address's family if
+    /// the rule says so.
+    Dnat(SocketAddr),
+    /// `masquerade`. Only in chains of type nat.
+    Masquerade,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Done with this base chain; other tables may still drop.
+    Accept,
+    /// The packet is gone.
+    Drop,
+    /// Back to the rule after the last jump; in a base chain the same as accept.
+    Return,
+    /// To another chain, and back.
+    Jump(Name),
+    /// To another chain; its end, or a return in it, comes back where the last jump would.
+    Goto(Name),
+}
+
+/// A connection's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CtState {
+    /// Packets have been seen in both directions.
+    Established,
+    /// A new connection, or an ICMP error, that belongs to one that is known.
+    Related,
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// IPv4
+    Ipv4,
+    /// IPv6
+    Ipv6,
+}
+
+/// The transport protocols that have ports and that policies name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// SCTP
+    Sctp,
+}
+
+impl Protocol {
+    /// The protocol of a number in the IP header, if it is one of these.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+            .into_iter()
+            .find(|protocol| protocol.number() == number)
+    }
+
+    /// The number in the IP header.
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Sctp => 132,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Names of what we make in the kernel: a readable part, and a hash of what the thing is.
+//!
+//! A name is made from content, so equal content has one name and is shared, and a name never changes its
+//! meaning: what a name defines is never edited, only made and removed. (Sharing by policy names or label texts
+//! is how others made pods inherit strangers' policies.) The hash has 65 bits of SHA-256: a tenant who can write
+//! selectors must not be able to find one that takes another tenant's name.
+
+use std::hash::{Hash, Hasher};
+
+use podwall_policy::{LabelSelector, ObjectKey};
+use podwall_ruleset::{Comment, IpFamily, Name};
+use sha2::{Digest, Sha256};
+
+use crate::peers::{PodPeer, Scope};
+use crate::program::Direction;
+
+const READABLE_CHARACTERS_MAX: usize = 40;
+
+/// The table.
+pub fn table() -> Name {
+    name("podwall")
+}
+
+/// The dispatch map by interface.
+pub fn dispatch(direction: Direction) -> Name {
+    name(direction.word())
+}
+
+/// The dispatch map by address, for pods without an interface of their own.
+pub fn dispatch_by_address(direction: Direction, family: IpFamily) -> Name {
+    of_family(direction.word(), family)
+}
+
+/// The set of interfaces that lead a pod back to itself.
+pub fn hairpin() -> Name {
+    name("hairpin")
+}
+
+/// The set of address pairs that lead a pod back to itself.
+pub fn hairpin_by_address(family: IpFamily) -> Name {
+    of_family("hairpin", family)
+}
+
+/// The chain that judges a group's ports.
+pub fn group_chain(direction: Direction, namespace: &str, content: &impl Hash) -> Name {
+    name(&format!("{}/{namespace}/{}", direction.word(), hash(content)))
+}
+
+/// The chain that judges peers.
+pub fn peer_chain(direction: Direction, content: &impl Hash) -> Name {
+    let word = match direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    };
+    name(&format!("{word}/{}", hash(content)))
+}
+
+/// The set of the addresses of the pods that a peer selects.
+pub fn pod_set(peer: &PodPeer, family: IpFamily) -> Name {
+    let scope = match &peer.scope {
+        Scope::Namespace(namespace) => readable(namespace),
+        Scope::Selected(selector) => readable(&text_or(selector, "any")),
+    };
+    let pods = readable(&text_or(&peer.pods, "all"));
+    of_family(&format!("pods/{scope}/{pods}-{}", hash(peer)), family)
+}
+
+/// What a peer selects, for people.
+pub fn pod_set_comment(peer: &PodPeer) -> Comment {
+    let pods = match peer.pods.is_empty() {
+        true => "all pods".to_owned(),
+        false => format!("pods {}", peer.pods),
+    };
+    Comment::new(&match &peer.scope {
+        Scope::Namespace(namespace) => format!("{pods} of namespace {namespace}"),
+        Scope::Selected(selector) if selector.is_empty() => format!("{pods} of any namespace"),
+        Scope::Selected(selector) => format!("{pods} of namespaces {selector}"),
+    })
+}
+
+/// The set of the addresses of several peers.
+pub fn union_set(content: &impl Hash, family: IpFamily) -> Name {
+    of_family(&format!("pods/union-{}", hash(content)), family)
+}
+
+/// The set of the addresses of ipBlocks.
+pub fn block_set(content: &impl Hash, family: IpFamily) -> Name {
+    of_family(&format!("blocks/{}", hash(content)), family)
+}
+
+/// The set of the address, protocol and port of what pods call by name.
+pub fn named_port_set(content: &impl Hash, family: IpFamily) -> Name {
+    of_family(&format!("ports/{}", hash(content)), family)
+}
+
+/// The names of policies, for people.
+pub fn policies_comment<'a>(policies: impl Iterator<Item = &'a ObjectKey>) -> Comment {
+    let names: Vec<String> = policies.map(ToString::to_string).collect();
+    Comment::new(&names.join(", "))
+}
+
+fn of_family(text: &str, family: IpFamily) -> Name {
+    match family {
+        IpFamily::Ipv4 => name(&format!("{text}.v4")),
+        IpFamily::Ipv6 => name(&format!("{text}.v6")),
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("made of checked parts")
+}
+
+fn text_or(selector: &LabelSelector, everything: &str) -> String {
+    if selector.is_empty() { everything.to_owned() } else { selector.to_string() }
+}
+
+/// What an nft identifier can keep of a text.
+fn readable(text: &str) -> String {
+    let mut result = String::new();
+    for c in text.chars() {
+        if result.len() == READABLE_CHARACTERS_MAX {
+            break;
+        }
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') {
+            result.push(c);
+        } else if !result.ends_with('-') {
+            result.push('-');
+        }
+    }
+    result.trim_end_matches('-').to_owned()
+}
+
+/// 13 characters of a-z and 2-7.
+fn hash(content: &impl Hash) -> String {
+    let mut hasher = ContentHasher(Sha256::new());
+    content.hash(&mut hasher);
+    let digest = hasher.0.finalize();
+    let number = digest[..9].iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
+    let symbol = |index: u32| b"abcdefghijklmnopqrstuvwxyz234567"[(number >> (index * 5)) as usize & 31];
+    (0..13).map(|index| char::from(symbol(index))).collect()
+}
+
+/// Feeds what `#[derive(Hash)]` says of a value to SHA-256. Collections write their length and enums their
+/// discriminant, so different values feed different bytes.
+struct ContentHasher(Sha256);
+
+impl Hasher for ContentHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        unreachable!("the digest is taken whole")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_legal_names_fit() {
+        let peer = PodPeer { scope: Scope::Namespace("n".repeat(63).into()), pods: LabelSelector::default() };
+        assert!(pod_set(&peer, IpFamily::Ipv6).as_str().len() < 128);
+        assert!(group_chain(Direction::Ingress, &"n".repeat(63), &1).as_str().len() < 128);
+    }
+
+    #[test]
+    fn different_content_has_different_names() {
+        assert_ne!(hash(&("ab", "c")), hash(&("a", "bc")));
+        assert_ne!(hash(&vec![vec![1], vec![]]), hash(&vec![vec![], vec![1]]));
+        assert_eq!(hash(&"x").len(), 13);
+    }
+}

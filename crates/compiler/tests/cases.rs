@@ -1,0 +1,64 @@
+//! Golden cases: `cluster.yaml` beside the `ruleset.nft` that its `node-1` should hold. `UPDATE=1` rewrites the
+//! rulesets; read the difference before you commit it.
+//!
+//! Every pod has an interface `veth-NAME`, except those labelled `interface: none`. A case that is to have
+//! problems keeps them in `problems.txt`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use podwall_compiler::{NodeState, compile};
+use podwall_policy::read::{Source, read};
+use podwall_policy::{PlacementOptions, place};
+use podwall_ruleset::InterfaceName;
+
+const NODE: &str = "node-1";
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() >= 10, "the cases are gone");
+    let failed: Vec<String> = cases.iter().flat_map(|case| check(case)).collect();
+    assert!(failed.is_empty(), "{}\nUPDATE=1 rewrites them", failed.join("\n"));
+}
+
+/// What differs from the files of a case.
+fn check(case: &Path) -> Vec<String> {
+    let (ruleset, problems) = outcome(&fs::read(case.join("cluster.yaml")).unwrap());
+    [("ruleset.nft", ruleset), ("problems.txt", problems)]
+        .into_iter()
+        .filter_map(|(file, actual)| {
+            let path = case.join(file);
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            if actual == expected {
+                return None;
+            }
+            if std::env::var_os("UPDATE").is_some() {
+                if actual.is_empty() {
+                    fs::remove_file(&path).unwrap()
+                } else {
+                    fs::write(&path, &actual).unwrap()
+                }
+                return None;
+            }
+            Some(format!("{}:\n--- expected\n{expected}--- got\n{actual}", path.display()))
+        })
+        .collect()
+}
+
+fn outcome(yaml: &[u8]) -> (String, String) {
+    let source = Source { name: "cluster.yaml".into(), bytes: yaml.to_vec() };
+    let manifests = read(&[source], "default");
+    let options = PlacementOptions { node_count: 1, ipv4: true, ipv6: false };
+    let cluster = place(&manifests, &options, None);
+    let with_interface = cluster.pods.iter().filter(|(_, pod)| pod.labels.get("interface").is_none());
+    let interfaces: BTreeMap<_, _> = with_interface
+        .map(|(key, _)| (key.clone(), InterfaceName::new(&format!("veth-{}", key.name)).unwrap()))
+        .collect();
+    let compiled = compile(NodeState { cluster: &cluster, node: NODE, interfaces: &interfaces });
+    let problems = manifests.problems.iter().chain(&compiled.problems);
+    (compiled.ruleset.to_string(), problems.map(|problem| format!("{problem}\n")).collect())
+}

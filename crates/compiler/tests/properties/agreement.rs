@@ -1,0 +1,53 @@
+//! The compiled ruleset, interpreted, says what the reading of the specification says: for any cluster, any
+//! connection, and pods with and without an interface of their own.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use podwall_policy::{ObjectKey, evaluate};
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+
+use crate::cluster::{cluster, flow, flow_seed};
+use crate::way::Nodes;
+
+/// How many clusters are tried; `PROPTEST_CASES` overrides it.
+const CLUSTERS: u32 = 10_000;
+const CONNECTIONS_PER_CLUSTER: usize = 60;
+
+#[test]
+fn the_ruleset_says_what_the_specification_says() {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CLUSTERS);
+    let failure_persistence =
+        Some(Box::new(FileFailurePersistence::Direct("tests/properties/agreement.regressions")) as Box<_>);
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases, failure_persistence, ..ProptestConfig::default() });
+    let seeds = prop::collection::vec(flow_seed(), CONNECTIONS_PER_CLUSTER);
+    let without_interface = prop::collection::vec(prop::bool::weighted(0.2), 9);
+    let (judged, denied) = (Cell::new(0u64), Cell::new(0u64));
+    let result = runner.run(&(cluster(), seeds, without_interface), |(cluster, seeds, without_interface)| {
+        let pods = cluster.pods.keys().zip(&without_interface);
+        let without_interface: BTreeSet<ObjectKey> =
+            pods.filter(|(_, without)| **without).map(|(key, _)| key.clone()).collect();
+        let nodes = Nodes::compile(&cluster, &without_interface);
+        for flow in seeds.iter().filter_map(|seed| flow(&cluster, seed)) {
+            let decision = evaluate(&cluster, &flow);
+            let rulesets = || nodes.rulesets().map(ToString::to_string).collect::<String>();
+            prop_assert_eq!(
+                nodes.pass(&cluster, &flow),
+                decision.allowed(),
+                "{:#?}\n{:#?}\n{}",
+                flow,
+                decision,
+                rulesets()
+            );
+            judged.set(judged.get() + 1);
+            denied.set(denied.get() + u64::from(!decision.allowed()));
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    let share = denied.get() * 100 / judged.get().max(1);
+    println!("{} connections judged in {cases} clusters, {share} % denied", judged.get());
+    assert!((20..=80).contains(&share), "the generator has lost its balance: {share} % denied");
+}

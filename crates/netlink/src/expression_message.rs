@@ -1,0 +1,192 @@
+//! Expressions as libnftnl's objects, and back.
+
+use podwall_ruleset::Verdict;
+
+use crate::attribute::*;
+use crate::consts::*;
+use crate::expression::{Expression, LookupSet};
+use crate::nftnl::{self, ExpressionView};
+use crate::value;
+
+/// The object of an expression. `Err` if it needs registers that do not exist.
+pub(crate) fn write(expression: &Expression) -> Result<nftnl::Expression, &'static str> {
+    let to_register = |to: &u32| {
+        let exists = *to <= REGISTER_32_0 + 15;
+        if exists { Ok(*to) } else { Err("the fields of a lookup are longer than 64 bytes") }
+    };
+    Ok(match expression {
+        Expression::Meta { key, to } => {
+            let mut out = nftnl::Expression::new(c"meta");
+            out.set_number(META_KEY, *key).set_number(META_TO, to_register(to)?);
+            out
+        }
+        Expression::Ct { key, to } => {
+            let mut out = nftnl::Expression::new(c"ct");
+            out.set_number(CT_KEY, *key).set_number(CT_TO, to_register(to)?);
+            out
+        }
+        Expression::Payload { base, offset, length, to } => {
+            let mut out = nftnl::Expression::new(c"payload");
+            out.set_number(PAYLOAD_BASE, *base)
+                .set_number(PAYLOAD_OFFSET, *offset)
+                .set_number(PAYLOAD_LENGTH, *length)
+                .set_number(PAYLOAD_TO, to_register(to)?);
+            out
+        }
+        Expression::Compare { how, with } => {
+            let mut out = nftnl::Expression::new(c"cmp");
+            out.set_number(COMPARE_FROM, REGISTER_1)
+                .set_number(COMPARE_HOW, *how)
+                .set_value(COMPARE_WITH, with);
+            out
+        }
+        Expression::Mask { mask } => {
+            let mut out = nftnl::Expression::new(c"bitwise");
+            out.set_number(BITWISE_FROM, REGISTER_1)
+                .set_number(BITWISE_TO, REGISTER_1)
+                .set_number(BITWISE_LENGTH, 4)
+                .set_value(BITWISE_MASK, mask)
+                .set_value(BITWISE_XOR, &[0; 4]);
+            out
+        }
+        Expression::Lookup { set, verdict } => {
+            let mut out = nftnl::Expression::new(c"lookup");
+            out.set_number(LOOKUP_FROM, REGISTER_1).set_text(LOOKUP_SET, &set.name);
+            if *verdict {
+                out.set_number(LOOKUP_TO, REGISTER_VERDICT);
+            }
+            if let Some(id) = set.id {
+                out.set_number(LOOKUP_SET_ID, id);
+            }
+            out
+        }
+        Expression::Data { to, data } => {
+            let mut out = nftnl::Expression::new(c"immediate");
+            out.set_number(IMMEDIATE_TO, *to).set_value(IMMEDIATE_DATA, data);
+            out
+        }
+        Expression::Verdict(verdict) => {
+            let mut out = nftnl::Expression::new(c"immediate");
+            let (code, chain) = value::verdict_code(verdict);
+            out.set_number(IMMEDIATE_TO, REGISTER_VERDICT).set_number(IMMEDIATE_VERDICT, code);
+            if let Some(chain) = chain {
+                out.set_text(IMMEDIATE_CHAIN, chain.as_str());
+            }
+            out
+        }
+        Expression::Nat { family } => {
+            let mut out = nftnl::Expression::new(c"nat");
+            out.set_number(NAT_TYPE, NAT_DESTINATION)
+                .set_number(NAT_FAMILY, *family)
+                .set_number(NAT_ADDRESS, REGISTER_1)
+                .set_number(NAT_PORT, REGISTER_2)
+                .set_number(NAT_FLAGS, NAT_PORT_GIVEN);
+            out
+        }
+        Expression::Masquerade => nftnl::Expression::new(c"masq"),
+    })
+}
+
+/// The expression that the kernel holds; `Err` names what is not ours.
+pub(crate) fn read(view: &ExpressionView<'_>) -> Result<Expression, String> {
+    let kind = view.kind();
+    let known = match kind.as_str() {
+        "meta" => meta(view),
+        "ct" => ct(view),
+        "payload" => payload(view),
+        "cmp" => compare(view),
+        "bitwise" => mask(view),
+        "lookup" => lookup(view),
+        "immediate" => immediate(view),
+        "nat" => nat(view),
+        "masq" => masquerade(view),
+        _ => None,
+    };
+    known.ok_or_else(|| format!("the expression `{kind}`, used as we never do"))
+}
+
+fn meta(view: &ExpressionView<'_>) -> Option<Expression> {
+    absent(view, META_FROM)?;
+    Some(Expression::Meta { key: view.number(META_KEY)?, to: view.number(META_TO)? })
+}
+
+fn ct(view: &ExpressionView<'_>) -> Option<Expression> {
+    absent(view, CT_FROM)?;
+    absent(view, CT_DIRECTION)?;
+    Some(Expression::Ct { key: view.number(CT_KEY)?, to: view.number(CT_TO)? })
+}
+
+fn payload(view: &ExpressionView<'_>) -> Option<Expression> {
+    absent(view, PAYLOAD_FROM)?;
+    Some(Expression::Payload {
+        base: view.number(PAYLOAD_BASE)?,
+        offset: view.number(PAYLOAD_OFFSET)?,
+        length: view.number(PAYLOAD_LENGTH)?,
+        to: view.number(PAYLOAD_TO)?,
+    })
+}
+
+fn compare(view: &ExpressionView<'_>) -> Option<Expression> {
+    is(view, COMPARE_FROM, REGISTER_1)?;
+    Some(Expression::Compare { how: view.number(COMPARE_HOW)?, with: view.get(COMPARE_WITH)?.to_vec() })
+}
+
+fn mask(view: &ExpressionView<'_>) -> Option<Expression> {
+    is(view, BITWISE_FROM, REGISTER_1)?;
+    is(view, BITWISE_TO, REGISTER_1)?;
+    is_or_absent(view, BITWISE_HOW, 0)?;
+    let xor = view.get(BITWISE_XOR)?;
+    let mask = view.get(BITWISE_MASK)?.try_into().ok()?;
+    (*xor == [0; 4]).then_some(Expression::Mask { mask })
+}
+
+fn lookup(view: &ExpressionView<'_>) -> Option<Expression> {
+    is(view, LOOKUP_FROM, REGISTER_1)?;
+    is_or_absent(view, LOOKUP_FLAGS, 0)?;
+    is_or_absent(view, LOOKUP_TO, REGISTER_VERDICT)?;
+    let set = LookupSet { name: view.text(LOOKUP_SET)?, id: None };
+    Some(Expression::Lookup { set, verdict: view.number(LOOKUP_TO).is_some() })
+}
+
+fn immediate(view: &ExpressionView<'_>) -> Option<Expression> {
+    let to = view.number(IMMEDIATE_TO)?;
+    if to != REGISTER_VERDICT {
+        return Some(Expression::Data { to, data: view.get(IMMEDIATE_DATA)?.to_vec() });
+    }
+    let chain = view.text(IMMEDIATE_CHAIN);
+    let verdict: Verdict = value::verdict(view.number(IMMEDIATE_VERDICT)?, chain.as_deref())?;
+    Some(Expression::Verdict(verdict))
+}
+
+fn nat(view: &ExpressionView<'_>) -> Option<Expression> {
+    is(view, NAT_TYPE, NAT_DESTINATION)?;
+    is(view, NAT_ADDRESS, REGISTER_1)?;
+    is(view, NAT_PORT, REGISTER_2)?;
+    // The kernel repeats the first register as the last of a range.
+    is_or_absent(view, NAT_ADDRESS_MAX, REGISTER_1)?;
+    is_or_absent(view, NAT_PORT_MAX, REGISTER_2)?;
+    // Nor does it matter whether the flags repeat that there is an address; kernels differ.
+    let flags = view.number(NAT_FLAGS)?;
+    if flags | NAT_ADDRESS_GIVEN != NAT_ADDRESS_GIVEN | NAT_PORT_GIVEN {
+        return None;
+    }
+    Some(Expression::Nat { family: view.number(NAT_FAMILY)? })
+}
+
+fn masquerade(view: &ExpressionView<'_>) -> Option<Expression> {
+    is_or_absent(view, MASQUERADE_FLAGS, 0)?;
+    absent(view, MASQUERADE_PORT)?;
+    Some(Expression::Masquerade)
+}
+
+fn is(view: &ExpressionView<'_>, attribute: Attribute, number: u32) -> Option<()> {
+    (view.number(attribute)? == number).then_some(())
+}
+
+fn is_or_absent(view: &ExpressionView<'_>, attribute: Attribute, number: u32) -> Option<()> {
+    if view.get(attribute).is_some() { is(view, attribute, number) } else { Some(()) }
+}
+
+fn absent(view: &ExpressionView<'_>, attribute: Attribute) -> Option<()> {
+    view.get(attribute).is_none().then_some(())
+}

@@ -1,0 +1,255 @@
+//! Operations as messages. Every message is below 64 KiB, the limit of what is nested in it.
+
+use podwall_ruleset::{BaseChain, ChainType, Comment, Hook, Name, Operation, Rule, Set, SetRef, TableId};
+
+use crate::attribute::*;
+use crate::batch::Batch;
+use crate::consts::*;
+use crate::element::{self, RawElement};
+use crate::expression::{LookupSet, of_rule};
+use crate::expression_message;
+use crate::nftnl;
+use crate::userdata;
+use crate::value;
+
+/// How full a message of elements gets, safely below the 64 KiB that the length of a nest can say.
+const ELEMENT_BYTES_MAX: usize = 60_000;
+/// The parts of a key have their places in registers of this many bytes in all.
+const KEY_BYTES_MAX: usize = VALUE_BYTES_MAX;
+
+/// Appends the messages of an operation. `Err` says why it cannot be said to the kernel.
+pub(crate) fn put(batch: &mut Batch, operation: &Operation) -> Result<(), &'static str> {
+    match operation {
+        Operation::AddTable(id) => {
+            let mut message = table(id);
+            message.set_number(TABLE_FLAGS, 0);
+            batch.push(NEW_TABLE, 0, &message);
+        }
+        Operation::DeleteTable(id) => batch.push(DELETE_TABLE, 0, &table(id)),
+        Operation::AddSet { table, name, set } => {
+            let message = definition(batch.new_set_id(), table, name.as_str(), set, 0)?;
+            batch.push(NEW_SET, CREATE | EXCLUSIVE, &message);
+        }
+        Operation::DeleteSet { table, name } => batch.push(DELETE_SET, 0, &set(table, name.as_str())),
+        Operation::AddElements { table, set: name, elements } => {
+            let raw = elements.iter().map(|(key, element)| element::encode(key, element));
+            put_elements(batch, NEW_ELEMENT, CREATE | EXCLUSIVE, || set(table, name.as_str()), raw)?;
+        }
+        Operation::DeleteElements { table, set: name, keys } => {
+            let raw = keys.iter().map(element::encode_key);
+            put_elements(batch, DELETE_ELEMENT, 0, || set(table, name.as_str()), raw)?;
+        }
+        Operation::AddChain { table, name, base, comment } => {
+            batch.push(
+                NEW_CHAIN,
+                CREATE | EXCLUSIVE,
+                &new_chain(table, name, base.as_ref(), comment.as_ref()),
+            );
+        }
+        Operation::FlushChain { table, name } => batch.push(DELETE_RULE, 0, &rule(table, name)),
+        Operation::DeleteChain { table, name } => batch.push(DELETE_CHAIN, 0, &chain(table, name)),
+        Operation::AddRule { table, chain, rule } => put_rule(batch, table, chain, rule)?,
+    }
+    Ok(())
+}
+
+fn table(id: &TableId) -> nftnl::Table {
+    let mut message = nftnl::Table::new();
+    message.set_text(TABLE_NAME, id.name.as_str());
+    message
+}
+
+fn chain(table: &TableId, name: &Name) -> nftnl::Chain {
+    let mut message = nftnl::Chain::new();
+    message.set_text(CHAIN_TABLE, table.name.as_str()).set_text(CHAIN_NAME, name.as_str());
+    message
+}
+
+fn rule(table: &TableId, chain: &Name) -> nftnl::Rule {
+    let mut message = nftnl::Rule::new();
+    message.set_text(RULE_TABLE, table.name.as_str()).set_text(RULE_CHAIN, chain.as_str());
+    message
+}
+
+fn set(table: &TableId, name: &str) -> nftnl::Set {
+    let mut message = nftnl::Set::new();
+    message.set_text(SET_TABLE, table.name.as_str()).set_text(SET_NAME, name);
+    message
+}
+
+fn new_chain(
+    table: &TableId,
+    name: &Name,
+    base: Option<&BaseChain>,
+    comment: Option<&Comment>,
+) -> nftnl::Chain {
+    let mut message = chain(table, name);
+    if let Some(base) = base {
+        message
+            .set_text(CHAIN_TYPE, chain_type(base.chain_type))
+            .set_number(CHAIN_HOOK, hook(base.hook))
+            .set_number(CHAIN_PRIORITY, base.priority as u32)
+            .set_number(CHAIN_POLICY, POLICY_ACCEPT);
+    }
+    if let Some(bytes) = userdata::of_comment(comment) {
+        message.set_bytes(CHAIN_USERDATA, &bytes);
+    }
+    message
+}
+
+/// The kernel's name of a chain type.
+pub(crate) fn chain_type(chain_type: ChainType) -> &'static str {
+    match chain_type {
+        ChainType::Filter => "filter",
+        ChainType::Nat => "nat",
+    }
+}
+
+/// The kernel's number of a hook, of the families inet, ip and ip6.
+pub(crate) fn hook(hook: Hook) -> u32 {
+    match hook {
+        Hook::Prerouting => 0,
+        Hook::Input => 1,
+        Hook::Forward => 2,
+        Hook::Output => 3,
+        Hook::Postrouting => 4,
+    }
+}
+
+/// The definition of a set. The kernel wants an id of every set, and keeps it for the transaction.
+fn definition(
+    id: u32,
+    table: &TableId,
+    name: &str,
+    definition: &Set,
+    flags: u32,
+) -> Result<nftnl::Set, &'static str> {
+    let key_type = value::key_code(&definition.key_type).ok_or("the key of a set has one to five parts")?;
+    let key_length = value::key_length(&definition.key_type);
+    if key_length > KEY_BYTES_MAX {
+        return Err("the key of a set is longer than 64 bytes");
+    }
+    if definition.interval && definition.key_type.len() > 1 {
+        return Err("a set of ranges has a key of one part");
+    }
+    let interval = if definition.interval { SET_INTERVAL } else { 0 };
+    let map = if definition.map { SET_MAP } else { 0 };
+    let mut message = set(table, name);
+    message
+        .set_number(SET_FLAGS, flags | interval | map)
+        .set_number(SET_KEY_TYPE, key_type)
+        .set_number(SET_KEY_LENGTH, key_length as u32)
+        .set_number(SET_ID, id)
+        .set_bytes(SET_USERDATA, &userdata::of_set(definition));
+    if definition.map {
+        message.set_number(SET_DATA_TYPE, DATA_VERDICT).set_number(SET_DATA_LENGTH, 0);
+    }
+    Ok(message)
+}
+
+fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) -> Result<(), &'static str> {
+    let mut anonymous: Vec<(u32, &'static str, Set)> = Vec::new();
+    let expressions = of_rule(content, |reference| match reference {
+        SetRef::Named(name) => LookupSet { name: name.as_str().to_owned(), id: None },
+        SetRef::Anonymous(set) => {
+            let id = batch.new_set_id();
+            // The kernel puts a number for %d.
+            let name = if set.map { "__map%d" } else { "__set%d" };
+            anonymous.push((id, name, (**set).clone()));
+            LookupSet { name: name.to_owned(), id: Some(id) }
+        }
+    });
+    if expressions.len() > EXPRESSIONS_MAX {
+        return Err("a rule of more than 128 expressions");
+    }
+    for (id, name, content) in &anonymous {
+        let raw: Vec<_> =
+            content.elements.iter().map(|(key, element)| element::encode(key, element)).collect();
+        let mut message = definition(*id, table, name, content, SET_ANONYMOUS | SET_CONSTANT)?;
+        message.set_number(SET_SIZE, raw.iter().map(Vec::len).sum::<usize>() as u32);
+        batch.push(NEW_SET, CREATE, &message);
+        let elements_of = || {
+            let mut message = set(table, name);
+            message.set_number(SET_ID, *id);
+            message
+        };
+        put_elements(batch, NEW_ELEMENT, CREATE, elements_of, raw.into_iter())?;
+    }
+    let mut message = rule(table, chain);
+    for expression in &expressions {
+        message.add(expression_message::write(expression)?);
+    }
+    if let Some(bytes) = userdata::of_comment(content.comment.as_ref()) {
+        message.set_bytes(RULE_USERDATA, &bytes);
+    }
+    batch.push(NEW_RULE, CREATE | APPEND, &message);
+    Ok(())
+}
+
+/// Appends as many messages as the elements need. What belongs together stays in one message.
+fn put_elements(
+    batch: &mut Batch,
+    kind: u16,
+    flags: u16,
+    set: impl Fn() -> nftnl::Set,
+    elements: impl Iterator<Item = Vec<RawElement>>,
+) -> Result<(), &'static str> {
+    let mut message = nftnl::Elements::of(set());
+    let mut used = 0;
+    for parts in elements {
+        let bytes: usize = parts.iter().map(RawElement::bytes_at_most).sum();
+        if used > 0 && used + bytes > ELEMENT_BYTES_MAX {
+            batch.push(kind, flags, &message);
+            message = nftnl::Elements::of(set());
+            used = 0;
+        }
+        used += bytes;
+        for raw in &parts {
+            if raw.key.is_empty() || raw.key.len() > KEY_BYTES_MAX {
+                return Err("a key of no parts, or of more than 64 bytes");
+            }
+            message.add(element_message(raw));
+        }
+    }
+    if used > 0 {
+        batch.push(kind, flags, &message);
+    }
+    Ok(())
+}
+
+fn element_message(raw: &RawElement) -> nftnl::Element {
+    let mut message = nftnl::Element::new();
+    message.set_value(ELEMENT_KEY, &raw.key);
+    if let Some(flags) = raw.flags() {
+        message.set_number(ELEMENT_FLAGS, flags);
+    }
+    if let Some((code, chain)) = &raw.verdict {
+        message.set_number(ELEMENT_VERDICT, *code);
+        if let Some(chain) = chain {
+            message.set_text(ELEMENT_CHAIN, chain);
+        }
+    }
+    if let Some(bytes) = &raw.userdata {
+        message.set_bytes(ELEMENT_USERDATA, bytes);
+    }
+    message
+}
+
+/// A request for the sets of a table.
+pub(crate) fn sets_of(table: &TableId) -> nftnl::Set {
+    let mut message = nftnl::Set::new();
+    message.set_text(SET_TABLE, table.name.as_str());
+    message
+}
+
+/// A request for the elements of a set.
+pub(crate) fn elements_of(table: &TableId, name: &str) -> nftnl::Elements {
+    nftnl::Elements::of(set(table, name))
+}
+
+/// A request for the rules of a table.
+pub(crate) fn rules_of(table: &TableId) -> nftnl::Rule {
+    let mut message = nftnl::Rule::new();
+    message.set_text(RULE_TABLE, table.name.as_str());
+    message
+}

@@ -1,0 +1,392 @@
+//! libnftnl's objects, owned. All use of that library is in this file.
+//!
+//! libnftnl checks neither the length of what it copies nor the room in the buffer that it writes a message to.
+//! What makes the functions of this file safe:
+//!
+//! * An [`Attribute`] names its owner and the shape of its value; every setter compares both before the call.
+//! * Every object counts an upper bound of the bytes that its message can take; [`Scratch::build`] makes room
+//!   for that many before libnftnl writes.
+//! * A message is checked for alignment and length before libnftnl reads it.
+
+use std::ffi::{CStr, CString, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use nftnl_sys as sys;
+use nftnl_sys::libc::nlmsghdr;
+
+use crate::attribute::{Attribute, Read, Shape};
+use crate::consts::VALUE_BYTES_MAX;
+
+/// Bytes of a netlink header and the nfnetlink header behind it.
+pub(crate) const HEADER_BYTES: usize = 20;
+/// No attribute needs more than this on top of its value: its own header, those of two nests, and padding.
+const ATTRIBUTE_OVERHEAD: usize = 32;
+
+/// Words, so that headers in it are aligned, readable as bytes.
+#[derive(Default)]
+pub(crate) struct Scratch(Vec<u32>);
+
+impl Scratch {
+    pub(crate) fn with_bytes(bytes: usize) -> Self {
+        Self(vec![0; bytes.div_ceil(4)])
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: every byte of the words is initialised, and u8 has no alignment.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * 4) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above; any bytes are valid words, and the borrow of `self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 4) }
+    }
+
+    /// The bytes of a message about `object`.
+    pub(crate) fn build(
+        &mut self,
+        kind: u16,
+        family: u8,
+        flags: u16,
+        sequence: u32,
+        object: &impl Object,
+    ) -> &[u8] {
+        self.0.clear();
+        self.0.resize((HEADER_BYTES + object.bound()).div_ceil(4), 0);
+        // SAFETY: the buffer has room for the header and for the upper bound of the payload that the object
+        // counted, and is aligned for both.
+        unsafe {
+            let header =
+                sys::nftnl_nlmsg_build_hdr(self.0.as_mut_ptr().cast(), kind, family.into(), flags, sequence);
+            object.build(header);
+        }
+        let length = self.0[0] as usize;
+        &self.bytes()[..length]
+    }
+}
+
+/// What [`Scratch::build`] makes a message of.
+pub(crate) trait Object {
+    /// The most bytes that [`Object::build`] writes.
+    fn bound(&self) -> usize;
+    /// Writes the attributes.
+    ///
+    /// # Safety
+    /// Behind `header` there is room for [`Object::bound`] bytes.
+    unsafe fn build(&self, header: *mut nlmsghdr);
+}
+
+/// The header of a message that libnftnl may read, or `None` if it may not.
+fn readable(message: &[u8]) -> Option<*const nlmsghdr> {
+    let length = u32::from_ne_bytes(message.get(..4)?.try_into().ok()?) as usize;
+    let header = message.as_ptr().cast::<nlmsghdr>();
+    (header.is_aligned() && length >= HEADER_BYTES && length <= message.len()).then_some(header)
+}
+
+/// The value that libnftnl returned by pointer and length.
+///
+/// # Safety
+/// If not null, `data` points to a value of the shape and, unless it is a text, of `length` bytes that lives and
+/// stays unchanged for `'a`.
+unsafe fn value<'a>(shape: Shape, data: *const c_void, length: u32) -> Option<&'a [u8]> {
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: promised by the caller. Of some texts libnftnl tells a wrong length, but all of them end in NUL.
+    Some(unsafe {
+        match shape {
+            Shape::Text => CStr::from_ptr(data.cast()).to_bytes_with_nul(),
+            _ => std::slice::from_raw_parts(data.cast(), length as usize),
+        }
+    })
+}
+
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident, $owner:expr, $raw:ident, $free:ident, $set:ident, $get:ident) => {
+        $(#[$doc])*
+        pub(crate) struct $name {
+            raw: NonNull<sys::$raw>,
+            bound: usize,
+            owner: &'static CStr,
+        }
+
+        // Not every kind of object has attributes of every shape.
+        #[allow(dead_code)]
+        impl $name {
+            fn own(raw: *mut sys::$raw, owner: &'static CStr) -> Self {
+                Self { raw: NonNull::new(raw).expect("out of memory"), bound: ATTRIBUTE_OVERHEAD, owner }
+            }
+
+            fn set(&mut self, attribute: Attribute, shape: Shape, data: &[u8]) -> &mut Self {
+                assert!(attribute.shape == shape && attribute.owner == self.owner, "an attribute of something else");
+                self.bound += data.len() + ATTRIBUTE_OVERHEAD;
+                // SAFETY: the object is ours; the attribute is one of its, of this shape: numbers have 4 bytes,
+                // texts end in NUL, values fit their register (see the callers), and all of them are copied.
+                unsafe {
+                    sys::$set(self.raw.as_ptr(), attribute.id, data.as_ptr().cast(), data.len() as u32);
+                }
+                self
+            }
+
+            pub(crate) fn set_number(&mut self, attribute: Attribute, number: u32) -> &mut Self {
+                self.set(attribute, Shape::Number, &number.to_ne_bytes())
+            }
+
+            pub(crate) fn set_text(&mut self, attribute: Attribute, text: &str) -> &mut Self {
+                let text = CString::new(text).expect("names have no NUL");
+                self.set(attribute, Shape::Text, text.as_bytes_with_nul())
+            }
+
+            pub(crate) fn set_bytes(&mut self, attribute: Attribute, bytes: &[u8]) -> &mut Self {
+                self.set(attribute, Shape::Bytes, bytes)
+            }
+
+            pub(crate) fn set_value(&mut self, attribute: Attribute, value: &[u8]) -> &mut Self {
+                assert!(value.len() <= VALUE_BYTES_MAX, "a value longer than a register");
+                self.set(attribute, Shape::Value, value)
+            }
+        }
+
+        impl Read for $name {
+            fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+                assert!(attribute.owner == self.owner && attribute.shape != Shape::Other);
+                let mut length = 0;
+                // SAFETY: the object is ours, and returns a pointer into itself that stays until it is changed
+                // or freed, for which it would have to be borrowed exclusively.
+                unsafe { value(attribute.shape, sys::$get(self.raw.as_ptr(), attribute.id, &mut length).cast(), length) }
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: the object is ours and not used again.
+                unsafe { sys::$free(self.raw.as_ptr()) }
+            }
+        }
+    };
+}
+
+macro_rules! message {
+    ($name:ident, $owner:expr, $alloc:ident, $build:ident, $parse:ident) => {
+        impl $name {
+            pub(crate) fn new() -> Self {
+                // SAFETY: no arguments; null is checked for.
+                Self::own(unsafe { sys::$alloc() }, $owner)
+            }
+
+            /// What a message of a dump says; `None` if libnftnl cannot make sense of it.
+            pub(crate) fn parse(message: &[u8]) -> Option<Self> {
+                let parsed = Self::new();
+                let header = readable(message)?;
+                // SAFETY: `readable` checked alignment and length; what is parsed is copied into the object.
+                (unsafe { sys::$parse(header, parsed.raw.as_ptr()) } >= 0).then_some(parsed)
+            }
+        }
+
+        impl Object for $name {
+            fn bound(&self) -> usize {
+                self.bound
+            }
+
+            unsafe fn build(&self, header: *mut nlmsghdr) {
+                // SAFETY: the caller promises the room. The object is not changed, whatever the C type says.
+                unsafe { sys::$build(header, self.raw.as_ptr()) }
+            }
+        }
+    };
+}
+
+object!(
+    /// A table.
+    Table, c"table", nftnl_table, nftnl_table_free, nftnl_table_set_data, nftnl_table_get_data
+);
+message!(Table, c"table", nftnl_table_alloc, nftnl_table_nlmsg_build_payload, nftnl_table_nlmsg_parse);
+object!(
+    /// A chain, without its rules.
+    Chain, c"chain", nftnl_chain, nftnl_chain_free, nftnl_chain_set_data, nftnl_chain_get_data
+);
+message!(Chain, c"chain", nftnl_chain_alloc, nftnl_chain_nlmsg_build_payload, nftnl_chain_nlmsg_parse);
+object!(
+    /// A rule with its expressions.
+    Rule, c"rule", nftnl_rule, nftnl_rule_free, nftnl_rule_set_data, nftnl_rule_get_data
+);
+message!(Rule, c"rule", nftnl_rule_alloc, nftnl_rule_nlmsg_build_payload, nftnl_rule_nlmsg_parse);
+object!(
+    /// A set or map: its definition, or (see [`Elements`]) some of its elements.
+    Set, c"set", nftnl_set, nftnl_set_free, nftnl_set_set_data, nftnl_set_get_data
+);
+message!(Set, c"set", nftnl_set_alloc, nftnl_set_nlmsg_build_payload, nftnl_set_nlmsg_parse);
+object!(
+    /// An element of a set, before it is added.
+    Element, c"element", nftnl_set_elem, nftnl_set_elem_free, nftnl_set_elem_set, nftnl_set_elem_get
+);
+object!(
+    /// An expression of a rule, before it is added.
+    Expression, c"expression", nftnl_expr, nftnl_expr_free, nftnl_expr_set, nftnl_expr_get
+);
+
+impl Rule {
+    /// Appends an expression.
+    pub(crate) fn add(&mut self, expression: Expression) {
+        self.bound += expression.bound;
+        // SAFETY: both are ours; the rule owns the expression from here on, so it is not dropped.
+        unsafe { sys::nftnl_rule_add_expr(self.raw.as_ptr(), expression.raw.as_ptr()) }
+        std::mem::forget(expression);
+    }
+
+    /// The expressions in order.
+    pub(crate) fn expressions(&self) -> Expressions<'_> {
+        // SAFETY: the rule is ours; null is checked for; the iterator lives no longer than the rule's borrow.
+        let raw = unsafe { sys::nftnl_expr_iter_create(self.raw.as_ptr()) };
+        Expressions(NonNull::new(raw).expect("out of memory"), PhantomData)
+    }
+}
+
+/// The expressions of a rule.
+pub(crate) struct Expressions<'a>(NonNull<sys::nftnl_expr_iter>, PhantomData<&'a Rule>);
+
+impl<'a> Iterator for Expressions<'a> {
+    type Item = ExpressionView<'a>;
+
+    fn next(&mut self) -> Option<ExpressionView<'a>> {
+        // SAFETY: the iterator is ours, and what it returns belongs to the rule that is borrowed for 'a.
+        let raw = NonNull::new(unsafe { sys::nftnl_expr_iter_next(self.0.as_ptr()) })?;
+        Some(ExpressionView(raw, PhantomData))
+    }
+}
+
+impl Drop for Expressions<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the iterator is ours and not used again.
+        unsafe { sys::nftnl_expr_iter_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// An expression inside a rule.
+pub(crate) struct ExpressionView<'a>(NonNull<sys::nftnl_expr>, PhantomData<&'a Rule>);
+
+impl ExpressionView<'_> {
+    /// The name of the expression: `meta`, `cmp`, ...
+    pub(crate) fn kind(&self) -> String {
+        // SAFETY: the expression lives as long as the borrowed rule; every expression has a static name.
+        unsafe { CStr::from_ptr(sys::nftnl_expr_get_str(self.0.as_ptr(), sys::NFTNL_EXPR_NAME as u16)) }
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+impl Read for ExpressionView<'_> {
+    fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+        assert!(attribute.owner.to_bytes() == self.kind().as_bytes(), "an attribute of something else");
+        let mut length = 0;
+        // SAFETY: the rule that owns the expression is borrowed shared, so the returned pointer stays valid.
+        unsafe {
+            value(attribute.shape, sys::nftnl_expr_get(self.0.as_ptr(), attribute.id, &mut length), length)
+        }
+    }
+}
+
+impl Expression {
+    /// An expression of one of the kinds in [`crate::attribute`].
+    pub(crate) fn new(kind: &'static CStr) -> Self {
+        // SAFETY: the name ends in NUL; null (an unknown name) is checked for.
+        let mut expression = Self::own(unsafe { sys::nftnl_expr_alloc(kind.as_ptr()) }, kind);
+        expression.bound += ATTRIBUTE_OVERHEAD + kind.count_bytes();
+        expression
+    }
+}
+
+impl Element {
+    /// An element without anything.
+    pub(crate) fn new() -> Self {
+        // SAFETY: no arguments; null is checked for.
+        Self::own(unsafe { sys::nftnl_set_elem_alloc() }, c"element")
+    }
+}
+
+impl Set {
+    /// True when the attribute was in the message.
+    pub(crate) fn has(&self, attribute: Attribute) -> bool {
+        assert!(attribute.owner == self.owner);
+        // SAFETY: the set is ours.
+        unsafe { sys::nftnl_set_is_set(self.raw.as_ptr(), attribute.id) }
+    }
+}
+
+/// A message that adds, removes, asks for or lists elements of a set.
+pub(crate) struct Elements(Set);
+
+impl Elements {
+    /// No elements yet; as a request for a dump that means all.
+    pub(crate) fn of(set: Set) -> Self {
+        Self(set)
+    }
+
+    /// Appends an element.
+    pub(crate) fn add(&mut self, element: Element) {
+        self.0.bound += element.bound;
+        // SAFETY: both are ours; the set owns the element from here on, so it is not dropped.
+        unsafe { sys::nftnl_set_elem_add(self.0.raw.as_ptr(), element.raw.as_ptr()) }
+        std::mem::forget(element);
+    }
+
+    /// The elements in a message of a dump; `None` if libnftnl cannot make sense of it.
+    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
+        let set = Set::new();
+        let header = readable(message)?;
+        // SAFETY: `readable` checked alignment and length; what is parsed is copied into the object.
+        (unsafe { sys::nftnl_set_elems_nlmsg_parse(header, set.raw.as_ptr()) } >= 0).then_some(Self(set))
+    }
+
+    /// Calls `each` with every element.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(ElementView<'_>)) {
+        // SAFETY: the set is ours and borrowed for the life of the iterator, which is freed below; `each`
+        // cannot keep the view.
+        unsafe {
+            let iterator = sys::nftnl_set_elems_iter_create(self.0.raw.as_ptr());
+            assert!(!iterator.is_null(), "out of memory");
+            while let Some(raw) = NonNull::new(sys::nftnl_set_elems_iter_next(iterator)) {
+                each(ElementView(raw, PhantomData));
+            }
+            sys::nftnl_set_elems_iter_destroy(iterator);
+        }
+    }
+}
+
+impl Object for Elements {
+    fn bound(&self) -> usize {
+        self.0.bound
+    }
+
+    unsafe fn build(&self, header: *mut nlmsghdr) {
+        // SAFETY: the caller promises the room. The object is not changed, whatever the C type says.
+        unsafe { sys::nftnl_set_elems_nlmsg_build_payload(header, self.0.raw.as_ptr()) }
+    }
+}
+
+/// An element inside a set.
+pub(crate) struct ElementView<'a>(NonNull<sys::nftnl_set_elem>, PhantomData<&'a Set>);
+
+impl ElementView<'_> {
+    /// True when the attribute was in the message.
+    pub(crate) fn has(&self, attribute: Attribute) -> bool {
+        assert!(attribute.owner == c"element");
+        // SAFETY: the set that owns the element is borrowed.
+        unsafe { sys::nftnl_set_elem_is_set(self.0.as_ptr(), attribute.id) }
+    }
+}
+
+impl Read for ElementView<'_> {
+    fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+        assert!(attribute.owner == c"element" && attribute.shape != Shape::Other);
+        let mut length = 0;
+        // SAFETY: the set that owns the element is borrowed shared, so the returned pointer stays valid.
+        unsafe {
+            value(
+                attribute.shape,
+                sys::nftnl_set_elem_get(self.0.as_ptr(), attribute.id, &mut length),
+                length,
+            )
+        }
+    }
+}

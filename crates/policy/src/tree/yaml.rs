@@ -30,10 +30,12 @@ impl std::error::Error for TreeError {}
 /// Reads all documents of a text; one without content is null.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Tree>, TreeError> {
     let text = text_of(bytes)?;
+    // The parser places what it misses at the end of the text on a line of its own.
+    let last_line = text.lines().count().max(1);
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| TreeError {
-            line: error.marker().line(),
+            line: error.marker().line().min(last_line),
             message: format!("the YAML cannot be parsed: {}", error.info()),
         })?;
         let line = span.start.line();

@@ -13,6 +13,7 @@
 //! ingress (S152); the chains are jumped to, because a goto from a base chain never comes back.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use podwall_policy::{Consequence, ObjectKey, Pod, Problem};
 use podwall_ruleset::{
@@ -153,7 +154,7 @@ impl Maps {
     fn finish(self, table: &mut TableBuilder<'_>) {
         let mut forward = first_rules();
         let mut input = first_rules();
-        input.push(Rule::verdict([dhcp()], Verdict::Accept));
+        input.extend(dhcp_rules(table));
         forward.extend(self.hairpin_rules());
         let egress = self.dispatch_rules(Direction::Egress);
         forward.extend(egress.iter().cloned());
@@ -229,11 +230,26 @@ fn first_rules() -> Vec<Rule> {
     vec![Rule::verdict([established], Verdict::Accept), Rule::verdict([neighbours], Verdict::Accept)]
 }
 
-/// S122: a pod that asks its node for an address has none to be judged by.
-fn dhcp() -> Match {
-    let mut ports = Set::new(&[ValueType::Port]);
-    ports.elements.extend([67, 547].map(|port| (Key::one(Value::Port(port)), Element::default())));
-    anonymous(Field::DestinationPortOf(Protocol::Udp), ports)
+/// S122: a pod that asks for an address has none to be judged by. It asks all servers on its link; to one server,
+/// by its address, it speaks like anyone else.
+fn dhcp_servers() -> [(Field, Value, u16, Name); 2] {
+    let all_servers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+    [
+        (Field::DestinationIpv4, Value::Ipv4(Ipv4Addr::BROADCAST), 67, name::dhcp(IpFamily::Ipv4)),
+        (Field::DestinationIpv6, Value::Ipv6(all_servers), 547, name::dhcp(IpFamily::Ipv6)),
+    ]
+}
+
+fn dhcp_rules(table: &mut TableBuilder<'_>) -> Vec<Rule> {
+    let rule = |(field, servers, port, name): (Field, Value, u16, Name)| {
+        let mut set = Set::new(&[servers.value_type(), ValueType::Port]);
+        let key = Key::Exact([servers, Value::Port(port)].into_iter().collect());
+        set.elements.insert(key, Element::default());
+        table.add_set(name.clone(), set);
+        let fields = [field, Field::DestinationPortOf(Protocol::Udp)].into_iter().collect();
+        Rule::verdict([Match::In(fields, SetRef::Named(name))], Verdict::Accept)
+    };
+    dhcp_servers().map(rule).to_vec()
 }
 
 fn anonymous(field: Field, set: Set) -> Match {

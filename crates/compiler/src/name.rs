@@ -41,6 +41,11 @@ pub fn hairpin_by_address(family: IpFamily) -> Name {
     of_family("hairpin", family)
 }
 
+/// The set of the address and port of all DHCP servers on a link.
+pub fn dhcp(family: IpFamily) -> Name {
+    of_family("dhcp", family)
+}
+
 /// The chain that judges a group's ports.
 pub fn group_chain(direction: Direction, namespace: &str, content: &impl Hash) -> Name {
     name(&format!("{}/{namespace}/{}", direction.word(), hash(content)))

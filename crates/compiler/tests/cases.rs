@@ -54,7 +54,7 @@ fn outcome(yaml: &[u8]) -> (String, String) {
     let manifests = read(&[source], "default");
     let options = PlacementOptions { node_count: 1, ipv4: true, ipv6: false };
     let cluster = place(&manifests, &options, None);
-    let with_interface = cluster.pods.iter().filter(|(_, pod)| pod.labels.get("interface").is_none());
+    let with_interface = cluster.pods.iter().filter(|(_, pod)| !pod.labels.contains_key("interface"));
     let interfaces: BTreeMap<_, _> = with_interface
         .map(|(key, _)| (key.clone(), InterfaceName::new(&format!("veth-{}", key.name)).unwrap()))
         .collect();

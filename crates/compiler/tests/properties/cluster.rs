@@ -14,7 +14,7 @@ const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 const NODES: [&str; 2] = ["node-1", "node-2"];
 const KEYS: [&str; 3] = ["app", "tier", "kubernetes.io/metadata.name"];
 const VALUES: [&str; 4] = ["a", "b", "", "x"];
-const PORTS: [u16; 6] = [53, 79, 80, 81, 8080, 65535];
+const PORTS: [u16; 8] = [53, 67, 79, 80, 81, 547, 8080, 65535];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "nowhere"];
 
 fn text(choices: &'static [&'static str]) -> impl Strategy<Value = Arc<str>> {

@@ -1,0 +1,21 @@
+//! Options that several subcommands take.
+
+use clap::ValueEnum;
+use podwall_lab::Families;
+
+/// Which address families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IpFamilies {
+    /// IPv4 only
+    Ipv4,
+    /// IPv6 only
+    Ipv6,
+    /// Both
+    Dual,
+}
+
+impl From<IpFamilies> for Families {
+    fn from(families: IpFamilies) -> Self {
+        Families { ipv4: families != IpFamilies::Ipv6, ipv6: families != IpFamilies::Ipv4 }
+    }
+}

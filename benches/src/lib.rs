@@ -1,0 +1,1 @@
+//! How long a change takes: see `benches/`.

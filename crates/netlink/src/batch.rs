@@ -1,12 +1,13 @@
 //! A transaction as one buffer, and the way back from sequence numbers to operations.
 
-use podwall_ruleset::Transaction;
+use podwall_ruleset::{Family, Transaction};
 
-use crate::consts::{ACKNOWLEDGE, BATCH_BEGIN, BATCH_END, FAMILY_INET, REQUEST, SUBSYSTEM};
+use crate::consts::{ACKNOWLEDGE, BATCH_BEGIN, BATCH_END, REQUEST, SUBSYSTEM};
 use crate::describe::describe;
 use crate::error::EncodeError;
 use crate::message;
 use crate::nftnl::{HEADER_BYTES, Object, Scratch};
+use crate::value;
 
 /// The bytes of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +110,11 @@ impl Batch {
         self.last_set_id
     }
 
-    /// Appends a message for the present operation.
-    pub(crate) fn push(&mut self, kind: u16, flags: u16, object: &impl Object) {
+    /// Appends a message for the present operation, which is about a table of `family`.
+    pub(crate) fn push(&mut self, family: Family, kind: u16, flags: u16, object: &impl Object) {
         let sequence = self.encoded.end_sequence();
         let kind = SUBSYSTEM << 8 | kind;
-        let message = self.scratch.build(kind, FAMILY_INET, REQUEST | flags, sequence, object);
+        let message = self.scratch.build(kind, value::family(family), REQUEST | flags, sequence, object);
         let start = self.encoded.bytes.len();
         self.encoded.bytes.extend_from_slice(message);
         let end = self.encoded.bytes.len();

@@ -42,6 +42,7 @@ pub(crate) const ERROR_TEXT: u16 = 1;
 /// The families that we meet: of tables, of packets, of addresses to translate to.
 pub(crate) const FAMILY_INET: u8 = 1;
 pub(crate) const FAMILY_IPV4: u8 = 2;
+pub(crate) const FAMILY_BRIDGE: u8 = 7;
 pub(crate) const FAMILY_IPV6: u8 = 10;
 
 pub(crate) const CHAIN_BASE: u32 = 1;
@@ -73,6 +74,8 @@ pub(crate) const REGISTER_2: u32 = 2;
 /// The first data register, by its 4-byte name.
 pub(crate) const REGISTER_32_0: u32 = 8;
 
+/// What the frame carries, as an ethertype.
+pub(crate) const META_ETHERTYPE: u32 = 1;
 pub(crate) const META_INPUT_INTERFACE_NAME: u32 = 6;
 pub(crate) const META_OUTPUT_INTERFACE_NAME: u32 = 7;
 pub(crate) const META_FAMILY: u32 = 15;
@@ -84,6 +87,7 @@ pub(crate) const CT_STATE_ESTABLISHED: u32 = 2;
 pub(crate) const CT_STATE_RELATED: u32 = 4;
 pub(crate) const CT_STATUS_DNAT: u32 = 0x20;
 
+pub(crate) const PAYLOAD_LINK: u32 = 0;
 pub(crate) const PAYLOAD_NETWORK: u32 = 1;
 pub(crate) const PAYLOAD_TRANSPORT: u32 = 2;
 
@@ -92,8 +96,14 @@ pub(crate) const COMPARE_NOT_EQUAL: u32 = 1;
 pub(crate) const COMPARE_AT_MOST: u32 = 3;
 pub(crate) const COMPARE_AT_LEAST: u32 = 5;
 
+pub(crate) const LOOKUP_INVERSE: u32 = 1;
+
 pub(crate) const NAT_DESTINATION: u32 = 1;
 pub(crate) const NAT_ADDRESS_GIVEN: u32 = 1;
 pub(crate) const NAT_PORT_GIVEN: u32 = 2;
+
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 pub(crate) const PROTOCOL_ICMPV6: u8 = 58;

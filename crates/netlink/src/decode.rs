@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use podwall_ruleset::{BaseChain, Chain, ChainType, Comment, Hook, Name, Set, SetRef, Table};
+use podwall_ruleset::{BaseChain, Chain, ChainType, Comment, Family, Hook, Name, Set, SetRef, Table};
 
 use crate::consts::*;
 use crate::decode_rule;
@@ -16,7 +16,7 @@ const CHAIN_TYPES: [ChainType; 2] = [ChainType::Filter, ChainType::Nat];
 const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
 /// The table. `Err` says what in it is not of our making.
-pub(crate) fn table(raw: RawTable) -> Result<Table, String> {
+pub(crate) fn table(family: Family, raw: RawTable) -> Result<Table, String> {
     if let Some(foreign) = raw.foreign {
         return Err(foreign);
     }
@@ -43,8 +43,8 @@ pub(crate) fn table(raw: RawTable) -> Result<Table, String> {
         let name = our_name(&raw.chain)?;
         let chain = chains.get_mut(&name).ok_or_else(|| format!("a rule of no chain: {name}"))?;
         let number = chain.rules.len() + 1;
-        let rule =
-            rule(raw, &mut anonymous).map_err(|what| format!("rule {number} of chain {name}: {what}"))?;
+        let rule = rule(family, raw, &mut anonymous)
+            .map_err(|what| format!("rule {number} of chain {name}: {what}"))?;
         chain.rules.push(rule);
     }
     Ok(Table { sets, chains })
@@ -110,9 +110,13 @@ fn chain(raw: &RawChain) -> Result<(Name, Chain), String> {
     Ok((our_name(&raw.name)?, Chain { base, comment, rules: Vec::new() }))
 }
 
-fn rule(raw: RawRule, anonymous: &mut BTreeMap<String, Set>) -> Result<podwall_ruleset::Rule, String> {
+fn rule(
+    family: Family,
+    raw: RawRule,
+    anonymous: &mut BTreeMap<String, Set>,
+) -> Result<podwall_ruleset::Rule, String> {
     let expressions = raw.expressions?;
-    let mut rule = decode_rule::rule(&expressions, |name| match anonymous.remove(name) {
+    let mut rule = decode_rule::rule(family, &expressions, |name| match anonymous.remove(name) {
         Some(set) => Ok(SetRef::Anonymous(Box::new(set))),
         None => our_name(name).map(SetRef::Named),
     })?;

@@ -2,33 +2,37 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use podwall_ruleset::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement};
+use podwall_ruleset::{CtState, Family, Field, InterfaceName, Match, Protocol, Rule, SetRef, Statement};
 
 use crate::consts::*;
-use crate::expression::{Dependency, Expression, LookupSet, dependencies, loaded, of_rule};
+use crate::expression::{
+    Dependency, Expression, Lookup, LookupSet, NEIGHBOUR_TARGET, dependencies, loaded, of_rule,
+};
 use crate::value;
 
-/// The rule that `expressions` stand for, without its comment; `set` finds the sets that it looks up. `Err` says
-/// what is not ours.
+/// The rule that `expressions` stand for in a table of `family`, without its comment; `set` finds the sets that it
+/// looks up. `Err` says what is not ours.
 pub(crate) fn rule(
+    family: Family,
     expressions: &[Expression],
     mut set: impl FnMut(&str) -> Result<SetRef, String>,
 ) -> Result<Rule, String> {
-    let mut cursor = Cursor { rest: expressions, pending: Vec::new(), matches: Vec::new() };
+    let mut cursor =
+        Cursor { family, rest: expressions, pending: Vec::new(), matches: Vec::new(), counter: false };
     let statement = loop {
         if let Some(statement) = cursor.step(&mut set)? {
             break statement;
         }
     };
-    let rule = Rule { matches: cursor.matches, statement, comment: None };
+    let rule = Rule { matches: cursor.matches, counter: cursor.counter, statement, comment: None };
 
     // What was read is what we would have written, to the last register.
     let mut names = expressions.iter().filter_map(|expression| match expression {
         Expression::Lookup { set, .. } => Some(set.name.clone()),
         _ => None,
     });
-    let again = of_rule(&rule, |_| LookupSet { name: names.next().unwrap_or_default(), id: None });
-    if again == expressions {
+    let again = of_rule(&rule, family, |_| LookupSet { name: names.next().unwrap_or_default(), id: None });
+    if again? == expressions {
         Ok(rule)
     } else {
         Err("expressions that we would write differently".to_owned())
@@ -36,11 +40,13 @@ pub(crate) fn rule(
 }
 
 struct Cursor<'a> {
+    family: Family,
     rest: &'a [Expression],
     /// Families and protocols that were compared, and are either matches of their own or what the next match
     /// depends on.
     pending: Vec<Dependency>,
     matches: Vec<Match>,
+    counter: bool,
 }
 
 impl Cursor<'_> {
@@ -57,17 +63,23 @@ impl Cursor<'_> {
         while let Some(field) = self.rest.get(fields.len()).and_then(loaded) {
             fields.push(field);
         }
-        if let Some(Expression::Lookup { set: found, verdict }) =
+        if let Some(Expression::Lookup { set: found, how }) =
             self.rest.get(fields.len()).filter(|_| !fields.is_empty())
         {
             self.rest = &self.rest[fields.len() + 1..];
             self.settle_fields(&mut fields)?;
             let reference = set(&found.name)?;
-            let fields = fields.into_iter().collect();
-            if *verdict {
-                return self.end(Statement::VerdictMap(fields, reference));
-            }
-            self.matches.push(Match::In(fields, reference));
+            let condition = match (how, &fields[..], reference) {
+                (Lookup::Verdict, _, map) => {
+                    return self.end(Statement::VerdictMap(fields.into_iter().collect(), map));
+                }
+                (Lookup::In, _, set) => Match::In(fields.into_iter().collect(), set),
+                (Lookup::NotIn, [field], SetRef::Named(set)) => Match::NotIn(*field, set),
+                (Lookup::NotIn, ..) => {
+                    return Err("a lookup of several fields, or in a constant, that is to fail".to_owned());
+                }
+            };
+            self.matches.push(condition);
             return Ok(None);
         }
         match self.rest {
@@ -98,6 +110,31 @@ impl Cursor<'_> {
             ] => {
                 self.flush()?;
                 self.matches.push(bits(*key, u32::from_ne_bytes(*mask))?);
+                self.rest = rest;
+                Ok(None)
+            }
+            [NEIGHBOUR_TARGET, Expression::Compare { how: COMPARE_EQUAL, with }, rest @ ..] => {
+                let address = <[u8; 16]>::try_from(&with[..]).map_err(|_| "half an address".to_owned())?;
+                self.flush()?;
+                self.matches.push(Match::NeighbourTarget(address.into()));
+                self.rest = rest;
+                Ok(None)
+            }
+            [load, Expression::Compare { how: COMPARE_EQUAL, with }, rest @ ..]
+                if loaded(load).is_some_and(is_interface) =>
+            {
+                let prefix = std::str::from_utf8(with).ok().and_then(|text| InterfaceName::new(text).ok());
+                let (Some(field), Some(prefix)) = (loaded(load), prefix) else {
+                    return Err("a comparison with a whole interface's name".to_owned());
+                };
+                self.flush()?;
+                self.matches.push(Match::InterfacePrefix(field, prefix));
+                self.rest = rest;
+                Ok(None)
+            }
+            [Expression::Counter, rest @ ..] => {
+                self.flush()?;
+                self.counter = true;
                 self.rest = rest;
                 Ok(None)
             }
@@ -133,20 +170,10 @@ impl Cursor<'_> {
     }
 
     fn dependency(&mut self) -> Option<Dependency> {
-        let [
-            Expression::Meta { key, to: REGISTER_1 },
-            Expression::Compare { how: COMPARE_EQUAL, with },
-            rest @ ..,
-        ] = self.rest
-        else {
+        let [load, Expression::Compare { how: COMPARE_EQUAL, with }, rest @ ..] = self.rest else {
             return None;
         };
-        let dependency = match (*key, &with[..]) {
-            (META_FAMILY, [FAMILY_IPV4]) => Dependency::Family(IpFamily::Ipv4),
-            (META_FAMILY, [FAMILY_IPV6]) => Dependency::Family(IpFamily::Ipv6),
-            (META_PROTOCOL, [number]) => Dependency::Protocol(*number),
-            _ => return None,
-        };
+        let dependency = Dependency::checked(load, with, self.family)?;
         self.rest = rest;
         Some(dependency)
     }
@@ -156,7 +183,7 @@ impl Cursor<'_> {
     fn settle_fields(&mut self, fields: &mut [Field]) -> Result<(), String> {
         let compared = self.pending.iter().rev().find_map(|dependency| match dependency {
             Dependency::Protocol(number) => value::protocol(*number),
-            Dependency::Family(_) => None,
+            Dependency::Family(_) | Dependency::Ethertype(_) => None,
         });
         if let Some(protocol) = compared.filter(|_| !fields.contains(&Field::Protocol)) {
             let of_protocol: Vec<Field> = fields.iter().map(|field| port_of(*field, protocol)).collect();
@@ -177,6 +204,9 @@ impl Cursor<'_> {
         for dependency in self.pending.drain(..) {
             self.matches.push(match dependency {
                 Dependency::Family(family) => Match::Family(family),
+                Dependency::Ethertype(number) => {
+                    return Err(format!("a comparison with ethertype {number:#06x}"));
+                }
                 Dependency::Protocol(number) => Match::Protocol(
                     value::protocol(number)
                         .ok_or_else(|| format!("a comparison with IP protocol {number}"))?,
@@ -194,6 +224,10 @@ impl Cursor<'_> {
             Err("something after a rule's statement".to_owned())
         }
     }
+}
+
+fn is_interface(field: Field) -> bool {
+    matches!(field, Field::InputInterface | Field::OutputInterface)
 }
 
 fn port_of(field: Field, protocol: Protocol) -> Field {
@@ -215,34 +249,42 @@ fn bits(key: u32, bits: u32) -> Result<Match, String> {
 
 #[cfg(test)]
 mod tests {
-    use podwall_ruleset::{Name, Verdict};
+    use podwall_ruleset::{IpFamily, Name, Verdict};
 
     use super::*;
 
-    fn comes_back(expected: &Rule) {
+    fn comes_back(family: Family, expected: &Rule) {
         let mut sets = Vec::new();
-        let expressions = of_rule(expected, |reference| {
+        let expressions = of_rule(expected, family, |reference| {
             sets.push(reference.clone());
             LookupSet { name: format!("set{}", sets.len()), id: None }
-        });
+        })
+        .unwrap();
         let mut sets = sets.into_iter();
-        let found = rule(&expressions, |_| sets.next().ok_or_else(|| "no set".to_owned()));
+        let found = rule(family, &expressions, |_| sets.next().ok_or_else(|| "no set".to_owned()));
         assert_eq!(found.as_ref(), Ok(expected), "{expressions:?}");
     }
 
-    fn all_matches() -> Vec<Match> {
+    fn all_matches(family: Family) -> Vec<Match> {
         use Field::{
-            DestinationIpv6, DestinationPort, DestinationPortOf, Icmpv6Type, InputInterface, OutputInterface,
-            SourceIpv4, SourceIpv6,
+            ArpSource, DestinationIpv6, DestinationPort, DestinationPortOf, Icmpv6Type, InputInterface,
+            OutputInterface, SourceIpv4, SourceIpv6,
         };
-        let set = || SetRef::Named(Name::new("s").unwrap());
+        let name = || Name::new("s").unwrap();
+        let set = || SetRef::Named(name());
         let is_in = |fields: &[Field]| Match::In(fields.iter().copied().collect(), set());
         let (tcp, udp) = (DestinationPortOf(Protocol::Tcp), DestinationPortOf(Protocol::Udp));
-        vec![
+        let of_family = match family {
+            Family::Inet => vec![Match::Family(IpFamily::Ipv4), Match::Family(IpFamily::Ipv6)],
+            Family::Bridge => vec![
+                is_in(&[ArpSource]),
+                is_in(&[InputInterface, ArpSource]),
+                Match::NotIn(ArpSource, name()),
+            ],
+        };
+        let of_all = vec![
             Match::CtState([CtState::Established, CtState::Related].into_iter().collect()),
             Match::CtStatusDnat,
-            Match::Family(IpFamily::Ipv4),
-            Match::Family(IpFamily::Ipv6),
             Match::Protocol(Protocol::Tcp),
             Match::SourcePorts(Protocol::Tcp, 1, 2),
             is_in(&[InputInterface]),
@@ -256,26 +298,52 @@ mod tests {
             is_in(&[udp, SourceIpv4]),
             is_in(&[SourceIpv4, tcp]),
             is_in(&[Icmpv6Type]),
-        ]
+            Match::NotIn(InputInterface, name()),
+            Match::NotIn(SourceIpv6, name()),
+            Match::NotIn(tcp, name()),
+            Match::InterfacePrefix(InputInterface, InterfaceName::new("v").unwrap()),
+            Match::InterfacePrefix(OutputInterface, InterfaceName::new("0123456789abcde").unwrap()),
+            Match::NeighbourTarget(Ipv6Addr::LOCALHOST),
+        ];
+        [of_family, of_all].concat()
     }
 
     #[test]
     fn matches_never_run_into_each_other() {
-        let all = all_matches();
-        let drop = |matches: Vec<Match>| Rule::verdict(matches, Verdict::Drop);
-        comes_back(&drop(vec![]));
-        for one in &all {
-            comes_back(&drop(vec![one.clone()]));
-            for two in &all {
-                comes_back(&drop(vec![one.clone(), two.clone()]));
-                for three in &all {
-                    comes_back(&drop(vec![one.clone(), two.clone(), three.clone()]));
-                    let Match::In(fields, set) = three else { continue };
-                    let map = Statement::VerdictMap(fields.clone(), set.clone());
-                    comes_back(&Rule::new([one.clone(), two.clone()], map));
+        for family in [Family::Inet, Family::Bridge] {
+            let all = all_matches(family);
+            let comes_back = |rule: Rule| {
+                comes_back(family, &rule);
+                comes_back(family, &rule.counted());
+            };
+            let drop = |matches: Vec<Match>| Rule::verdict(matches, Verdict::Drop);
+            comes_back(drop(vec![]));
+            for one in &all {
+                comes_back(drop(vec![one.clone()]));
+                for two in &all {
+                    comes_back(drop(vec![one.clone(), two.clone()]));
+                    for three in &all {
+                        comes_back(drop(vec![one.clone(), two.clone(), three.clone()]));
+                        let Match::In(fields, set) = three else { continue };
+                        let map = Statement::VerdictMap(fields.clone(), set.clone());
+                        comes_back(Rule::new([one.clone(), two.clone()], map));
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_family_has_only_its_own_rules() {
+        let comes_from = |from, to, condition| {
+            let set = |_: &SetRef| LookupSet { name: "s".to_owned(), id: None };
+            let drop = Rule::verdict([condition], Verdict::Drop);
+            assert!(of_rule(&drop, to, set).is_err());
+            let expressions = of_rule(&drop, from, set).unwrap();
+            assert!(rule(to, &expressions, |_| Ok(SetRef::Named(Name::new("s").unwrap()))).is_err());
+        };
+        comes_from(Family::Inet, Family::Bridge, Match::Family(IpFamily::Ipv4));
+        comes_from(Family::Bridge, Family::Inet, Match::in_set(Field::ArpSource, &Name::new("s").unwrap()));
     }
 
     #[test]
@@ -283,15 +351,30 @@ mod tests {
         let name = |_: &str| Ok(SetRef::Named(Name::new("s").unwrap()));
         let drop = Expression::Verdict(Verdict::Drop);
         let load = Expression::Payload { base: PAYLOAD_NETWORK, offset: 12, length: 4, to: REGISTER_1 };
-        let lookup = Expression::Lookup { set: LookupSet { name: "s".to_owned(), id: None }, verdict: false };
+        let lookup_how = |how| Expression::Lookup { set: LookupSet { name: "s".to_owned(), id: None }, how };
+        let lookup = lookup_how(Lookup::In);
+        let interface = Expression::Meta { key: META_INPUT_INTERFACE_NAME, to: REGISTER_1 };
+        let compare = |with: &[u8]| Expression::Compare { how: COMPARE_EQUAL, with: with.to_vec() };
+        let ethertype = Expression::Payload { base: PAYLOAD_LINK, offset: 12, length: 2, to: REGISTER_1 };
         for expressions in [
             vec![],
             vec![load.clone(), lookup.clone(), drop.clone()],
             vec![drop.clone(), drop.clone()],
-            vec![lookup, drop.clone()],
-            vec![load, drop],
+            vec![lookup.clone(), drop.clone()],
+            vec![load, drop.clone()],
+            vec![Expression::Counter],
+            vec![Expression::Counter, Expression::Counter, drop.clone()],
+            vec![Expression::Counter, interface.clone(), lookup, drop.clone()],
+            vec![drop.clone(), Expression::Counter],
+            vec![interface.clone(), compare(b"veth1\0\0\0\0\0\0\0\0\0\0\0"), drop.clone()],
+            vec![interface.clone(), compare(b""), drop.clone()],
+            vec![interface.clone(), interface, lookup_how(Lookup::NotIn), drop.clone()],
+            vec![NEIGHBOUR_TARGET, compare(b"veth"), drop.clone()],
+            vec![ethertype, compare(&[8, 0]), drop],
         ] {
-            assert!(rule(&expressions, name).is_err(), "{expressions:?}");
+            for family in [Family::Inet, Family::Bridge] {
+                assert!(rule(family, &expressions, name).is_err(), "{expressions:?}");
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ fn kind(map: bool) -> &'static str {
 pub(crate) fn id(table: &TableId) -> String {
     let family = match table.family {
         Family::Inet => "inet",
+        Family::Bridge => "bridge",
     };
     format!("{family} {}", table.name)
 }

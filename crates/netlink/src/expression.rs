@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use podwall_ruleset::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
+use podwall_ruleset::{CtState, Family, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
 
 use crate::consts::*;
 use crate::value;
@@ -19,11 +19,23 @@ pub(crate) enum Expression {
     Payload { base: u32, offset: u32, length: u32, to: u32 },
     Compare { how: u32, with: Vec<u8> },
     Mask { mask: [u8; 4] },
-    Lookup { set: LookupSet, verdict: bool },
+    Lookup { set: LookupSet, how: Lookup },
     Data { to: u32, data: Vec<u8> },
     Verdict(Verdict),
     Nat { family: u32 },
     Masquerade,
+    Counter,
+}
+
+/// What is done with what a lookup finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// The rule goes on if there is an element.
+    In,
+    /// The rule goes on if there is none.
+    NotIn,
+    /// The element's verdict.
+    Verdict,
 }
 
 /// The set of a lookup, as the kernel knows it.
@@ -34,70 +46,170 @@ pub(crate) struct LookupSet {
     pub(crate) id: Option<u32>,
 }
 
-/// The expressions of a rule. `set` names the sets that the rule looks up, in order.
-pub(crate) fn of_rule(rule: &Rule, mut set: impl FnMut(&SetRef) -> LookupSet) -> Vec<Expression> {
-    let mut out = Vec::new();
+/// The expressions of a rule in a table of `family`. `set` names the sets that the rule looks up, in order. `Err`
+/// says why the family has no such rule.
+pub(crate) fn of_rule(
+    rule: &Rule,
+    family: Family,
+    set: impl FnMut(&SetRef) -> LookupSet,
+) -> Result<Vec<Expression>, &'static str> {
+    let mut writer = Writer { family, set, out: Vec::new() };
     for condition in &rule.matches {
-        of_match(&mut out, condition, &mut set);
+        writer.condition(condition)?;
     }
-    match &rule.statement {
-        Statement::Verdict(verdict) => out.push(Expression::Verdict(verdict.clone())),
-        Statement::VerdictMap(fields, map) => {
-            of_fields(&mut out, fields);
-            out.push(Expression::Lookup { set: set(map), verdict: true });
-        }
-        Statement::Dnat(to) => {
-            let (family, address) = match to {
-                SocketAddr::V4(to) => (FAMILY_IPV4, to.ip().octets().to_vec()),
-                SocketAddr::V6(to) => (FAMILY_IPV6, to.ip().octets().to_vec()),
-            };
-            out.push(Expression::Data { to: REGISTER_1, data: address });
-            out.push(Expression::Data { to: REGISTER_2, data: to.port().to_be_bytes().to_vec() });
-            out.push(Expression::Nat { family: family.into() });
-        }
-        Statement::Masquerade => out.push(Expression::Masquerade),
+    if rule.counter {
+        writer.out.push(Expression::Counter);
     }
-    out
+    writer.statement(&rule.statement)?;
+    Ok(writer.out)
 }
 
-fn of_match(out: &mut Vec<Expression>, condition: &Match, set: &mut impl FnMut(&SetRef) -> LookupSet) {
-    match condition {
-        Match::CtState(states) => {
-            let bits = states.iter().fold(0, |bits, state| {
-                bits | match state {
-                    CtState::Established => CT_STATE_ESTABLISHED,
-                    CtState::Related => CT_STATE_RELATED,
+struct Writer<F> {
+    family: Family,
+    set: F,
+    out: Vec<Expression>,
+}
+
+impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
+    fn condition(&mut self, condition: &Match) -> Result<(), &'static str> {
+        match condition {
+            Match::CtState(states) => {
+                let bits = states.iter().fold(0, |bits, state| {
+                    bits | match state {
+                        CtState::Established => CT_STATE_ESTABLISHED,
+                        CtState::Related => CT_STATE_RELATED,
+                    }
+                });
+                self.bits(CT_STATE, bits);
+            }
+            Match::CtStatusDnat => self.bits(CT_STATUS, CT_STATUS_DNAT),
+            // The family of everything on a bridge is the bridge's.
+            Match::Family(_) if self.family == Family::Bridge => {
+                return Err("`meta nfproto` in a table of the bridge family");
+            }
+            Match::Family(family) => self.dependency(Dependency::Family(*family)),
+            Match::Protocol(protocol) => self.dependency(Dependency::Protocol(protocol.number())),
+            Match::SourcePorts(protocol, first, last) => {
+                self.dependency(Dependency::Protocol(protocol.number()));
+                self.out.push(payload(PAYLOAD_TRANSPORT, 0, 2, REGISTER_1));
+                self.compare(COMPARE_AT_LEAST, &first.to_be_bytes());
+                self.compare(COMPARE_AT_MOST, &last.to_be_bytes());
+            }
+            Match::In(fields, reference) => self.lookup(fields, reference, Lookup::In)?,
+            Match::NotIn(field, name) => {
+                self.lookup(&[*field], &SetRef::Named(name.clone()), Lookup::NotIn)?;
+            }
+            Match::InterfacePrefix(field, prefix) => {
+                if !matches!(field, Field::InputInterface | Field::OutputInterface) {
+                    return Err("a prefix of something else than an interface's name");
                 }
-            });
-            of_bits(out, CT_STATE, bits);
+                self.out.push(load(*field, REGISTER_1));
+                self.compare(COMPARE_EQUAL, prefix.as_str().as_bytes());
+            }
+            Match::NeighbourTarget(address) => {
+                self.out.push(NEIGHBOUR_TARGET);
+                self.compare(COMPARE_EQUAL, &address.octets());
+            }
         }
-        Match::CtStatusDnat => of_bits(out, CT_STATUS, CT_STATUS_DNAT),
-        Match::Family(family) => out.extend(of_dependency(Dependency::Family(*family))),
-        Match::Protocol(protocol) => out.extend(of_dependency(Dependency::Protocol(protocol.number()))),
-        Match::SourcePorts(protocol, first, last) => {
-            out.extend(of_dependency(Dependency::Protocol(protocol.number())));
-            out.push(Expression::Payload { base: PAYLOAD_TRANSPORT, offset: 0, length: 2, to: REGISTER_1 });
-            out.push(Expression::Compare { how: COMPARE_AT_LEAST, with: first.to_be_bytes().to_vec() });
-            out.push(Expression::Compare { how: COMPARE_AT_MOST, with: last.to_be_bytes().to_vec() });
-        }
-        Match::In(fields, reference) => {
-            of_fields(out, fields);
-            out.push(Expression::Lookup { set: set(reference), verdict: false });
-        }
+        Ok(())
     }
-}
 
-fn of_bits(out: &mut Vec<Expression>, key: u32, bits: u32) {
-    out.push(Expression::Ct { key, to: REGISTER_1 });
-    out.push(Expression::Mask { mask: bits.to_ne_bytes() });
-    out.push(Expression::Compare { how: COMPARE_NOT_EQUAL, with: vec![0; 4] });
+    fn statement(&mut self, statement: &Statement) -> Result<(), &'static str> {
+        match statement {
+            Statement::Verdict(verdict) => self.out.push(Expression::Verdict(verdict.clone())),
+            Statement::VerdictMap(fields, map) => self.lookup(fields, map, Lookup::Verdict)?,
+            Statement::Dnat(to) => {
+                let (family, address) = match to {
+                    SocketAddr::V4(to) => (FAMILY_IPV4, to.ip().octets().to_vec()),
+                    SocketAddr::V6(to) => (FAMILY_IPV6, to.ip().octets().to_vec()),
+                };
+                self.out.push(Expression::Data { to: REGISTER_1, data: address });
+                self.out.push(Expression::Data { to: REGISTER_2, data: to.port().to_be_bytes().to_vec() });
+                self.out.push(Expression::Nat { family: family.into() });
+            }
+            Statement::Masquerade => self.out.push(Expression::Masquerade),
+        }
+        Ok(())
+    }
+
+    /// Loads the fields behind each other into the registers, from the first on, and looks them up.
+    fn lookup(&mut self, fields: &[Field], reference: &SetRef, how: Lookup) -> Result<(), &'static str> {
+        if fields.contains(&Field::ArpSource) && self.family != Family::Bridge {
+            return Err("`arp saddr` in a table of another family than bridge");
+        }
+        dependencies(fields).into_iter().for_each(|dependency| self.dependency(dependency));
+        let mut words = 0;
+        for field in fields {
+            // The kernel names registers so in dumps: as 16-byte ones where one begins, else as 4-byte ones.
+            let to = if words % 4 == 0 { REGISTER_1 + words / 4 } else { REGISTER_32_0 + words };
+            self.out.push(load(*field, to));
+            words += value::length(value::field_type(*field)).div_ceil(4) as u32;
+        }
+        let set = (self.set)(reference);
+        self.out.push(Expression::Lookup { set, how });
+        Ok(())
+    }
+
+    fn dependency(&mut self, dependency: Dependency) {
+        let (load, with) = dependency.expressions(self.family);
+        self.out.push(load);
+        self.compare(COMPARE_EQUAL, &with);
+    }
+
+    fn bits(&mut self, key: u32, bits: u32) {
+        self.out.push(Expression::Ct { key, to: REGISTER_1 });
+        self.out.push(Expression::Mask { mask: bits.to_ne_bytes() });
+        self.compare(COMPARE_NOT_EQUAL, &[0; 4]);
+    }
+
+    fn compare(&mut self, how: u32, with: &[u8]) {
+        self.out.push(Expression::Compare { how, with: with.to_vec() });
+    }
 }
 
 /// What must hold before bytes of a packet are what a field takes them for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dependency {
+    /// The packet is of this family; on a bridge, the frame carries such a packet.
     Family(IpFamily),
+    /// The frame's header has this ethertype.
+    Ethertype(u16),
     Protocol(u8),
+}
+
+impl Dependency {
+    /// What is loaded into the first register, and what it is compared with, in a table of this family.
+    fn expressions(self, family: Family) -> (Expression, Vec<u8>) {
+        let meta = |key| Expression::Meta { key, to: REGISTER_1 };
+        match (self, family) {
+            (Dependency::Family(IpFamily::Ipv4), Family::Inet) => (meta(META_FAMILY), vec![FAMILY_IPV4]),
+            (Dependency::Family(IpFamily::Ipv6), Family::Inet) => (meta(META_FAMILY), vec![FAMILY_IPV6]),
+            (Dependency::Family(IpFamily::Ipv4), Family::Bridge) => {
+                (meta(META_ETHERTYPE), ETHERTYPE_IPV4.to_be_bytes().to_vec())
+            }
+            (Dependency::Family(IpFamily::Ipv6), Family::Bridge) => {
+                (meta(META_ETHERTYPE), ETHERTYPE_IPV6.to_be_bytes().to_vec())
+            }
+            (Dependency::Ethertype(number), _) => {
+                (payload(PAYLOAD_LINK, 12, 2, REGISTER_1), number.to_be_bytes().to_vec())
+            }
+            (Dependency::Protocol(number), _) => (meta(META_PROTOCOL), vec![number]),
+        }
+    }
+
+    /// The dependency that a comparison of what was loaded checks, if it is one.
+    pub(crate) fn checked(load: &Expression, with: &[u8], family: Family) -> Option<Self> {
+        let number = match *with {
+            [number] => Dependency::Protocol(number),
+            [high, low] => Dependency::Ethertype(u16::from_be_bytes([high, low])),
+            _ => return None,
+        };
+        let families = [IpFamily::Ipv4, IpFamily::Ipv6].map(Dependency::Family);
+        families.into_iter().chain([number]).find(|dependency| {
+            let (expected, value) = dependency.expressions(family);
+            expected == *load && value == with
+        })
+    }
 }
 
 /// The dependencies of fields in nft's order, each once.
@@ -110,8 +222,11 @@ pub(crate) fn dependencies(fields: &[Field]) -> Vec<Dependency> {
             Field::DestinationPortOf(Protocol::Tcp) => &[Dependency::Protocol(6)],
             Field::DestinationPortOf(Protocol::Udp) => &[Dependency::Protocol(17)],
             Field::DestinationPortOf(Protocol::Sctp) => &[Dependency::Protocol(132)],
+            // Not by the frame's header, where nft looks on a bridge: a frame with a VLAN tag has the tag there, and
+            // VLAN 0 is no VLAN to who receives it.
             Field::Icmpv6Type => &[Dependency::Family(IpFamily::Ipv6), Dependency::Protocol(PROTOCOL_ICMPV6)],
-            _ => &[],
+            Field::ArpSource => &[Dependency::Ethertype(ETHERTYPE_ARP)],
+            Field::InputInterface | Field::OutputInterface | Field::Protocol | Field::DestinationPort => &[],
         };
         for dependency in needed {
             if !all.contains(dependency) {
@@ -122,45 +237,31 @@ pub(crate) fn dependencies(fields: &[Field]) -> Vec<Dependency> {
     all
 }
 
-fn of_dependency(dependency: Dependency) -> [Expression; 2] {
-    let (key, byte) = match dependency {
-        Dependency::Family(IpFamily::Ipv4) => (META_FAMILY, FAMILY_IPV4),
-        Dependency::Family(IpFamily::Ipv6) => (META_FAMILY, FAMILY_IPV6),
-        Dependency::Protocol(number) => (META_PROTOCOL, number),
-    };
-    [Expression::Meta { key, to: REGISTER_1 }, Expression::Compare { how: COMPARE_EQUAL, with: vec![byte] }]
-}
+/// What [`Match::NeighbourTarget`] loads: the address behind type, code, checksum and flags.
+pub(crate) const NEIGHBOUR_TARGET: Expression = payload(PAYLOAD_TRANSPORT, 8, 16, REGISTER_1);
 
-/// Loads the fields behind each other into the registers, from the first on.
-fn of_fields(out: &mut Vec<Expression>, fields: &[Field]) {
-    out.extend(dependencies(fields).into_iter().flat_map(of_dependency));
-    let mut words = 0;
-    for field in fields {
-        // The kernel names registers so in dumps: as 16-byte ones where one begins, else as 4-byte ones.
-        let to = if words % 4 == 0 { REGISTER_1 + words / 4 } else { REGISTER_32_0 + words };
-        out.push(load(*field, to));
-        words += value::length(value::field_type(*field)).div_ceil(4) as u32;
-    }
+const fn payload(base: u32, offset: u32, length: u32, to: u32) -> Expression {
+    Expression::Payload { base, offset, length, to }
 }
 
 fn load(field: Field, to: u32) -> Expression {
-    let payload = |base, offset, length| Expression::Payload { base, offset, length, to };
     match field {
         Field::InputInterface => Expression::Meta { key: META_INPUT_INTERFACE_NAME, to },
         Field::OutputInterface => Expression::Meta { key: META_OUTPUT_INTERFACE_NAME, to },
         Field::Protocol => Expression::Meta { key: META_PROTOCOL, to },
-        Field::SourceIpv4 => payload(PAYLOAD_NETWORK, 12, 4),
-        Field::DestinationIpv4 => payload(PAYLOAD_NETWORK, 16, 4),
-        Field::SourceIpv6 => payload(PAYLOAD_NETWORK, 8, 16),
-        Field::DestinationIpv6 => payload(PAYLOAD_NETWORK, 24, 16),
-        Field::DestinationPort | Field::DestinationPortOf(_) => payload(PAYLOAD_TRANSPORT, 2, 2),
-        Field::Icmpv6Type => payload(PAYLOAD_TRANSPORT, 0, 1),
+        Field::SourceIpv4 => payload(PAYLOAD_NETWORK, 12, 4, to),
+        Field::DestinationIpv4 => payload(PAYLOAD_NETWORK, 16, 4, to),
+        Field::SourceIpv6 => payload(PAYLOAD_NETWORK, 8, 16, to),
+        Field::DestinationIpv6 => payload(PAYLOAD_NETWORK, 24, 16, to),
+        Field::DestinationPort | Field::DestinationPortOf(_) => payload(PAYLOAD_TRANSPORT, 2, 2, to),
+        Field::Icmpv6Type => payload(PAYLOAD_TRANSPORT, 0, 1, to),
+        Field::ArpSource => payload(PAYLOAD_NETWORK, 14, 4, to),
     }
 }
 
 /// The field that an expression loads: of the two that load a destination port, [`Field::DestinationPort`].
 pub(crate) fn loaded(expression: &Expression) -> Option<Field> {
-    const FIELDS: [Field; 9] = [
+    const FIELDS: [Field; 10] = [
         Field::InputInterface,
         Field::OutputInterface,
         Field::SourceIpv4,
@@ -170,6 +271,7 @@ pub(crate) fn loaded(expression: &Expression) -> Option<Field> {
         Field::Protocol,
         Field::DestinationPort,
         Field::Icmpv6Type,
+        Field::ArpSource,
     ];
     let (Expression::Meta { to, .. } | Expression::Payload { to, .. }) = expression else { return None };
     FIELDS.into_iter().find(|field| load(*field, *to) == *expression)

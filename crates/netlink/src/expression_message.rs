@@ -4,7 +4,7 @@ use podwall_ruleset::Verdict;
 
 use crate::attribute::*;
 use crate::consts::*;
-use crate::expression::{Expression, LookupSet};
+use crate::expression::{Expression, Lookup, LookupSet};
 use crate::nftnl::{self, ExpressionView};
 use crate::value;
 
@@ -49,11 +49,17 @@ pub(crate) fn write(expression: &Expression) -> Result<nftnl::Expression, &'stat
                 .set_value(BITWISE_XOR, &[0; 4]);
             out
         }
-        Expression::Lookup { set, verdict } => {
+        Expression::Lookup { set, how } => {
             let mut out = nftnl::Expression::new(c"lookup");
             out.set_number(LOOKUP_FROM, REGISTER_1).set_text(LOOKUP_SET, &set.name);
-            if *verdict {
-                out.set_number(LOOKUP_TO, REGISTER_VERDICT);
+            match how {
+                Lookup::In => {}
+                Lookup::NotIn => {
+                    out.set_number(LOOKUP_FLAGS, LOOKUP_INVERSE);
+                }
+                Lookup::Verdict => {
+                    out.set_number(LOOKUP_TO, REGISTER_VERDICT);
+                }
             }
             if let Some(id) = set.id {
                 out.set_number(LOOKUP_SET_ID, id);
@@ -84,6 +90,8 @@ pub(crate) fn write(expression: &Expression) -> Result<nftnl::Expression, &'stat
             out
         }
         Expression::Masquerade => nftnl::Expression::new(c"masq"),
+        // Counts from zero.
+        Expression::Counter => nftnl::Expression::new(c"counter"),
     })
 }
 
@@ -100,6 +108,7 @@ pub(crate) fn read(view: &ExpressionView<'_>) -> Result<Expression, String> {
         "immediate" => immediate(view),
         "nat" => nat(view),
         "masq" => masquerade(view),
+        "counter" => Some(Expression::Counter),
         _ => None,
     };
     known.ok_or_else(|| format!("the expression `{kind}`, used as we never do"))
@@ -142,10 +151,14 @@ fn mask(view: &ExpressionView<'_>) -> Option<Expression> {
 
 fn lookup(view: &ExpressionView<'_>) -> Option<Expression> {
     is(view, LOOKUP_FROM, REGISTER_1)?;
-    is_or_absent(view, LOOKUP_FLAGS, 0)?;
-    is_or_absent(view, LOOKUP_TO, REGISTER_VERDICT)?;
+    let how = match (view.number(LOOKUP_TO), view.number(LOOKUP_FLAGS)) {
+        (None, None | Some(0)) => Lookup::In,
+        (None, Some(LOOKUP_INVERSE)) => Lookup::NotIn,
+        (Some(REGISTER_VERDICT), None | Some(0)) => Lookup::Verdict,
+        _ => return None,
+    };
     let set = LookupSet { name: view.text(LOOKUP_SET)?, id: None };
-    Some(Expression::Lookup { set, verdict: view.number(LOOKUP_TO).is_some() })
+    Some(Expression::Lookup { set, how })
 }
 
 fn immediate(view: &ExpressionView<'_>) -> Option<Expression> {

@@ -117,9 +117,9 @@ impl Kernel {
         let present = read::tables(&mut self.dumper)?;
         let mut read_back = Ok(Ruleset::default());
         for id in tables {
-            let Some(flags) = present.get(id.name.as_str()) else { continue };
-            let raw = read::table(&mut self.dumper, id, *flags)?;
-            match (decode::table(raw), &mut read_back) {
+            let Some(flags) = present.flags(id) else { continue };
+            let raw = read::table(&mut self.dumper, id, flags)?;
+            match (decode::table(id.family, raw), &mut read_back) {
                 (Ok(table), Ok(ruleset)) => {
                     ruleset.tables.insert(id.clone(), table);
                 }
@@ -148,7 +148,7 @@ impl Kernel {
         let too_large = ApplyError::TooLarge { bytes: encoded.bytes().len(), limit };
         let Some(tables) = split::tables_built(operations) else { return Err(too_large) };
         let Ok(present) = read::tables(&mut self.dumper) else { return Err(too_large) };
-        if tables.iter().any(|table| present.contains_key(table.name.as_str())) {
+        if tables.iter().any(|table| present.flags(table).is_some()) {
             return Err(too_large);
         }
         let Some(batches) = split::batches(encoded, operations, limit) else { return Err(too_large) };

@@ -1,6 +1,8 @@
 //! Operations as messages. Every message is below 64 KiB, the limit of what is nested in it.
 
-use podwall_ruleset::{BaseChain, ChainType, Comment, Hook, Name, Operation, Rule, Set, SetRef, TableId};
+use podwall_ruleset::{
+    BaseChain, ChainType, Comment, Family, Hook, Name, Operation, Rule, Set, SetRef, TableId,
+};
 
 use crate::attribute::*;
 use crate::batch::Batch;
@@ -23,31 +25,43 @@ pub(crate) fn put(batch: &mut Batch, operation: &Operation) -> Result<(), &'stat
         Operation::AddTable(id) => {
             let mut message = table(id);
             message.set_number(TABLE_FLAGS, 0);
-            batch.push(NEW_TABLE, 0, &message);
+            batch.push(id.family, NEW_TABLE, 0, &message);
         }
-        Operation::DeleteTable(id) => batch.push(DELETE_TABLE, 0, &table(id)),
+        Operation::DeleteTable(id) => batch.push(id.family, DELETE_TABLE, 0, &table(id)),
         Operation::AddSet { table, name, set } => {
             let message = definition(batch.new_set_id(), table, name.as_str(), set, 0)?;
-            batch.push(NEW_SET, CREATE | EXCLUSIVE, &message);
+            batch.push(table.family, NEW_SET, CREATE | EXCLUSIVE, &message);
         }
-        Operation::DeleteSet { table, name } => batch.push(DELETE_SET, 0, &set(table, name.as_str())),
+        Operation::DeleteSet { table, name } => {
+            batch.push(table.family, DELETE_SET, 0, &set(table, name.as_str()))
+        }
         Operation::AddElements { table, set: name, elements } => {
             let raw = elements.iter().map(|(key, element)| element::encode(key, element));
-            put_elements(batch, NEW_ELEMENT, CREATE | EXCLUSIVE, || set(table, name.as_str()), raw)?;
+            put_elements(
+                batch,
+                table.family,
+                NEW_ELEMENT,
+                CREATE | EXCLUSIVE,
+                || set(table, name.as_str()),
+                raw,
+            )?;
         }
         Operation::DeleteElements { table, set: name, keys } => {
             let raw = keys.iter().map(element::encode_key);
-            put_elements(batch, DELETE_ELEMENT, 0, || set(table, name.as_str()), raw)?;
+            put_elements(batch, table.family, DELETE_ELEMENT, 0, || set(table, name.as_str()), raw)?;
         }
         Operation::AddChain { table, name, base, comment } => {
             batch.push(
+                table.family,
                 NEW_CHAIN,
                 CREATE | EXCLUSIVE,
                 &new_chain(table, name, base.as_ref(), comment.as_ref()),
             );
         }
-        Operation::FlushChain { table, name } => batch.push(DELETE_RULE, 0, &rule(table, name)),
-        Operation::DeleteChain { table, name } => batch.push(DELETE_CHAIN, 0, &chain(table, name)),
+        Operation::FlushChain { table, name } => batch.push(table.family, DELETE_RULE, 0, &rule(table, name)),
+        Operation::DeleteChain { table, name } => {
+            batch.push(table.family, DELETE_CHAIN, 0, &chain(table, name))
+        }
         Operation::AddRule { table, chain, rule } => put_rule(batch, table, chain, rule)?,
     }
     Ok(())
@@ -105,7 +119,7 @@ pub(crate) fn chain_type(chain_type: ChainType) -> &'static str {
     }
 }
 
-/// The kernel's number of a hook, of the families inet, ip and ip6.
+/// The kernel's number of a hook, of all families that have these hooks.
 pub(crate) fn hook(hook: Hook) -> u32 {
     match hook {
         Hook::Prerouting => 0,
@@ -149,7 +163,7 @@ fn definition(
 
 fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) -> Result<(), &'static str> {
     let mut anonymous: Vec<(u32, &'static str, Set)> = Vec::new();
-    let expressions = of_rule(content, |reference| match reference {
+    let expressions = of_rule(content, table.family, |reference| match reference {
         SetRef::Named(name) => LookupSet { name: name.as_str().to_owned(), id: None },
         SetRef::Anonymous(set) => {
             let id = batch.new_set_id();
@@ -158,7 +172,7 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
             anonymous.push((id, name, (**set).clone()));
             LookupSet { name: name.to_owned(), id: Some(id) }
         }
-    });
+    })?;
     if expressions.len() > EXPRESSIONS_MAX {
         return Err("a rule of more than 128 expressions");
     }
@@ -167,13 +181,13 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
             content.elements.iter().map(|(key, element)| element::encode(key, element)).collect();
         let mut message = definition(*id, table, name, content, SET_ANONYMOUS | SET_CONSTANT)?;
         message.set_number(SET_SIZE, raw.iter().map(Vec::len).sum::<usize>() as u32);
-        batch.push(NEW_SET, CREATE, &message);
+        batch.push(table.family, NEW_SET, CREATE, &message);
         let elements_of = || {
             let mut message = set(table, name);
             message.set_number(SET_ID, *id);
             message
         };
-        put_elements(batch, NEW_ELEMENT, CREATE, elements_of, raw.into_iter())?;
+        put_elements(batch, table.family, NEW_ELEMENT, CREATE, elements_of, raw.into_iter())?;
     }
     let mut message = rule(table, chain);
     for expression in &expressions {
@@ -182,13 +196,14 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
     if let Some(bytes) = userdata::of_comment(content.comment.as_ref()) {
         message.set_bytes(RULE_USERDATA, &bytes);
     }
-    batch.push(NEW_RULE, CREATE | APPEND, &message);
+    batch.push(table.family, NEW_RULE, CREATE | APPEND, &message);
     Ok(())
 }
 
 /// Appends as many messages as the elements need. What belongs together stays in one message.
 fn put_elements(
     batch: &mut Batch,
+    family: Family,
     kind: u16,
     flags: u16,
     set: impl Fn() -> nftnl::Set,
@@ -199,7 +214,7 @@ fn put_elements(
     for parts in elements {
         let bytes: usize = parts.iter().map(RawElement::bytes_at_most).sum();
         if used > 0 && used + bytes > ELEMENT_BYTES_MAX {
-            batch.push(kind, flags, &message);
+            batch.push(family, kind, flags, &message);
             message = nftnl::Elements::of(set());
             used = 0;
         }
@@ -212,7 +227,7 @@ fn put_elements(
         }
     }
     if used > 0 {
-        batch.push(kind, flags, &message);
+        batch.push(family, kind, flags, &message);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use podwall_ruleset::TableId;
+use podwall_ruleset::{Family, TableId};
 
 use crate::attribute::*;
 use crate::consts::*;
@@ -12,6 +12,7 @@ use crate::expression::Expression;
 use crate::expression_message;
 use crate::message::{elements_of, rules_of, sets_of};
 use crate::nftnl::{Chain, ElementView, Elements, Rule, Set, Table};
+use crate::value;
 
 /// The attribute of objects and of flowtables that names their table.
 const OWNING_TABLE: u16 = 1;
@@ -57,25 +58,39 @@ pub(crate) struct RawRule {
     pub(crate) userdata: Option<Vec<u8>>,
 }
 
-/// The names and flags of the tables of family inet.
-pub(crate) fn tables(dumper: &mut Dumper) -> Result<BTreeMap<String, u32>, Failure> {
-    let mut tables = BTreeMap::new();
-    dumper.list(GET_TABLE, FAMILY_INET, &Table::new(), "tables", |message| {
-        if let Some(table) = Table::parse(message.bytes) {
-            let flags = table.number(TABLE_FLAGS).unwrap_or(0);
-            tables.extend(table.text(TABLE_NAME).map(|name| (name, flags)));
-        }
-    })?;
+/// The tables that there are, of our families.
+#[derive(Debug, Default)]
+pub(crate) struct Tables(BTreeMap<(Family, String), u32>);
+
+impl Tables {
+    /// The table's flags, if it is there.
+    pub(crate) fn flags(&self, id: &TableId) -> Option<u32> {
+        self.0.get(&(id.family, id.name.to_string())).copied()
+    }
+}
+
+/// Which tables there are.
+pub(crate) fn tables(dumper: &mut Dumper) -> Result<Tables, Failure> {
+    let mut tables = Tables::default();
+    for family in [Family::Inet, Family::Bridge] {
+        dumper.list(GET_TABLE, value::family(family), &Table::new(), "tables", |message| {
+            if let Some(table) = Table::parse(message.bytes) {
+                let flags = table.number(TABLE_FLAGS).unwrap_or(0);
+                tables.0.extend(table.text(TABLE_NAME).map(|name| ((family, name), flags)));
+            }
+        })?;
+    }
     Ok(tables)
 }
 
 /// Everything in a table.
 pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<RawTable, Failure> {
     let name = id.name.as_str();
+    let family = value::family(id.family);
     let mut raw = RawTable { flags, ..RawTable::default() };
     let mut foreign: Option<String> = None;
 
-    dumper.list(GET_SET, FAMILY_INET, &sets_of(id), "sets", |message| match Set::parse(message.bytes) {
+    dumper.list(GET_SET, family, &sets_of(id), "sets", |message| match Set::parse(message.bytes) {
         Some(set) if set.text(SET_TABLE).as_deref() == Some(name) => {
             raw.sets.extend(set.text(SET_NAME).map(|name| (name, raw_set(&set))));
         }
@@ -83,7 +98,7 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
         None => foreign = Some("a set that this version cannot read".to_owned()),
     })?;
     for (set, raw) in &mut raw.sets {
-        dumper.list(GET_ELEMENT, FAMILY_INET, &elements_of(id, set), "elements", |message| {
+        dumper.list(GET_ELEMENT, family, &elements_of(id, set), "elements", |message| {
             let Some(elements) = Elements::parse(message.bytes) else {
                 foreign = Some(format!("elements of set {set} that this version cannot read"));
                 return;
@@ -101,16 +116,12 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
         }
     }
 
-    dumper.list(GET_CHAIN, FAMILY_INET, &Chain::new(), "chains", |message| {
-        match Chain::parse(message.bytes) {
-            Some(chain) if chain.text(CHAIN_TABLE).as_deref() == Some(name) => {
-                raw.chains.push(raw_chain(&chain))
-            }
-            Some(_) => {}
-            None => foreign = Some("a chain that this version cannot read".to_owned()),
-        }
+    dumper.list(GET_CHAIN, family, &Chain::new(), "chains", |message| match Chain::parse(message.bytes) {
+        Some(chain) if chain.text(CHAIN_TABLE).as_deref() == Some(name) => raw.chains.push(raw_chain(&chain)),
+        Some(_) => {}
+        None => foreign = Some("a chain that this version cannot read".to_owned()),
     })?;
-    dumper.list(GET_RULE, FAMILY_INET, &rules_of(id), "rules", |message| {
+    dumper.list(GET_RULE, family, &rules_of(id), "rules", |message| {
         match Rule::parse(message.bytes) {
             Some(rule) if rule.text(RULE_TABLE).as_deref() == Some(name) => raw.rules.push(raw_rule(&rule)),
             Some(_) => {}
@@ -120,7 +131,7 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
     })?;
 
     for (kind, what) in [(GET_OBJECT, "an object"), (GET_FLOWTABLE, "a flowtable")] {
-        dumper.list(kind, FAMILY_INET, &Table::new(), "objects", |message| {
+        dumper.list(kind, family, &Table::new(), "objects", |message| {
             let owner = message.attribute(OWNING_TABLE).and_then(|owner| owner.strip_suffix(b"\0"));
             if owner == Some(name.as_bytes()) {
                 foreign = Some(what.to_owned());

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use podwall_ruleset::{Field, InterfaceName, Name, Protocol, Value, ValueType, Verdict};
+use podwall_ruleset::{Family, Field, InterfaceName, Name, Protocol, Value, ValueType, Verdict};
 
-use crate::consts::{VERDICT_ACCEPT, VERDICT_DROP, VERDICT_GOTO, VERDICT_JUMP, VERDICT_RETURN};
+use crate::consts::{
+    FAMILY_BRIDGE, FAMILY_INET, VERDICT_ACCEPT, VERDICT_DROP, VERDICT_GOTO, VERDICT_JUMP, VERDICT_RETURN,
+};
 
 const INTERFACE_BYTES: usize = 16;
 /// nft packs the types of a concatenation into one number, six bits each.
@@ -170,11 +172,19 @@ pub(crate) fn protocol(number: u8) -> Option<Protocol> {
     [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|protocol| protocol.number() == number)
 }
 
+/// The kernel's number of a table's family.
+pub(crate) fn family(family: Family) -> u8 {
+    match family {
+        Family::Inet => FAMILY_INET,
+        Family::Bridge => FAMILY_BRIDGE,
+    }
+}
+
 /// The type of what a field has.
 pub(crate) fn field_type(field: Field) -> ValueType {
     match field {
         Field::InputInterface | Field::OutputInterface => ValueType::Interface,
-        Field::SourceIpv4 | Field::DestinationIpv4 => ValueType::Ipv4,
+        Field::SourceIpv4 | Field::DestinationIpv4 | Field::ArpSource => ValueType::Ipv4,
         Field::SourceIpv6 | Field::DestinationIpv6 => ValueType::Ipv6,
         Field::Protocol => ValueType::Protocol,
         Field::DestinationPort | Field::DestinationPortOf(_) => ValueType::Port,

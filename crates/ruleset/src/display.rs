@@ -30,6 +30,7 @@ impl Display for TableId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.family {
             Family::Inet => write!(f, "inet {}", self.name),
+            Family::Bridge => write!(f, "bridge {}", self.name),
         }
     }
 }
@@ -148,6 +149,9 @@ impl Display for Rule {
         for condition in &self.matches {
             write!(f, "{condition} ")?;
         }
+        if self.counter {
+            f.write_str("counter packets 0 bytes 0 ")?;
+        }
         write!(f, "{}", self.statement)?;
         match &self.comment {
             Some(comment) => write!(f, " comment \"{comment}\""),
@@ -172,6 +176,9 @@ impl Display for Match {
             }
             Match::SourcePorts(protocol, first, last) => write!(f, "{protocol} sport {first}-{last}"),
             Match::In(fields, set) => write!(f, "{} {set}", concatenation(fields)),
+            Match::NotIn(field, set) => write!(f, "{field} != @{set}"),
+            Match::InterfacePrefix(field, prefix) => write!(f, "{field} \"{prefix}*\""),
+            Match::NeighbourTarget(address) => write!(f, "@th,64,128 {:#x}", u128::from(*address)),
         }
     }
 }
@@ -220,6 +227,7 @@ impl Display for Field {
             Field::DestinationPortOf(Protocol::Udp) => "udp dport",
             Field::DestinationPortOf(Protocol::Sctp) => "sctp dport",
             Field::Icmpv6Type => "icmpv6 type",
+            Field::ArpSource => "arp saddr ip",
         })
     }
 }
@@ -301,6 +309,31 @@ fn prefix_length(first: u128, last: u128, bits: u32) -> Option<u32> {
     (is_low_ones && first & host_mask == 0).then(|| bits - host_mask.count_ones())
 }
 
+/// nft's name of a type of ICMPv6 message. The ends of ranges it prints as numbers.
+fn icmpv6_type(number: u8) -> Option<&'static str> {
+    Some(match number {
+        1 => "destination-unreachable",
+        2 => "packet-too-big",
+        3 => "time-exceeded",
+        4 => "parameter-problem",
+        128 => "echo-request",
+        129 => "echo-reply",
+        130 => "mld-listener-query",
+        131 => "mld-listener-report",
+        132 => "mld-listener-done",
+        133 => "nd-router-solicit",
+        134 => "nd-router-advert",
+        135 => "nd-neighbor-solicit",
+        136 => "nd-neighbor-advert",
+        137 => "nd-redirect",
+        138 => "router-renumbering",
+        141 => "ind-neighbor-solicit",
+        142 => "ind-neighbor-advert",
+        143 => "mld2-listener-report",
+        _ => return None,
+    })
+}
+
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -309,8 +342,10 @@ impl Display for Value {
             Value::Ipv6(address) => write!(f, "{address}"),
             Value::Protocol(protocol) => write!(f, "{protocol}"),
             Value::Port(port) => write!(f, "{port}"),
-            Value::Icmpv6Type(143) => f.write_str("mld2-listener-report"),
-            Value::Icmpv6Type(number) => write!(f, "{number}"),
+            Value::Icmpv6Type(number) => match icmpv6_type(*number) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "{number}"),
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::slice::Iter;
 
 use crate::name::{InterfaceName, Name};
-use crate::object::{ChainType, Hook, Key, Ruleset, Set, Table, Value};
+use crate::object::{ChainType, Family, Hook, Key, Ruleset, Set, Table, Value};
 use crate::rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
 
 /// A packet at a hook.
@@ -36,13 +36,14 @@ pub struct Packet {
 /// How deep the kernel lets jumps nest (`NFT_JUMP_STACK_SIZE`).
 const JUMPS_MAX: usize = 16;
 
-/// True when no base chain of type filter at the packet's hook drops it.
+/// True when no base chain of type filter at the packet's hook drops it; tables of the bridge family are not asked.
 ///
 /// # Panics
 /// When the ruleset is one that the kernel would refuse: a verdict or a lookup names what is not there, jumps
 /// nest too deep, or chains lead in a circle.
 pub fn judge(ruleset: &Ruleset, packet: &Packet) -> bool {
-    ruleset.tables.values().all(|table| {
+    let inet = ruleset.tables.iter().filter(|(id, _)| id.family == Family::Inet);
+    inet.map(|(_, table)| table).all(|table| {
         table
             .chains_in_order()
             .filter(|(_, chain)| {
@@ -122,6 +123,16 @@ impl<'a> Walk<'a> {
                     && self.packet.source_port.is_some_and(|port| (*first..=*last).contains(&port))
             }
             Match::In(fields, set) => self.look_up(fields, set).is_some(),
+            Match::NotIn(field, set) => {
+                let Some(value) = self.field(*field) else { return false };
+                let set = self.table.sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
+                element(set, [value].into()).is_none()
+            }
+            Match::InterfacePrefix(field, prefix) => match self.field(*field) {
+                Some(Value::Interface(name)) => name.as_str().starts_with(prefix.as_str()),
+                _ => false,
+            },
+            Match::NeighbourTarget(_) => panic!("frames are not judged"),
         }
     }
 
@@ -132,15 +143,7 @@ impl<'a> Walk<'a> {
             SetRef::Anonymous(set) => set,
         };
         let values: Option<Vec<Value>> = fields.iter().map(|field| self.field(*field)).collect();
-        let values = values?;
-        if !set.interval {
-            return set.elements.get(&Key::Exact(values.into())).map(|element| &element.verdict);
-        }
-        let [value] = values.as_slice() else { panic!("a concatenation of ranges") };
-        // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
-        let up_to = Key::Range(value.clone(), Value::Icmpv6Type(u8::MAX));
-        let (key, element) = set.elements.range(..=up_to).next_back()?;
-        matches!(key, Key::Range(_, last) if value <= last).then_some(&element.verdict)
+        element(set, values?)
     }
 
     /// What the packet has in this field; `None` when it has no such field, and then the rule does not match.
@@ -168,14 +171,27 @@ impl<'a> Walk<'a> {
             }
             Field::DestinationPortOf(_) => None,
             Field::Icmpv6Type => packet.icmpv6_type.map(Value::Icmpv6Type),
+            Field::ArpSource => None,
         }
     }
+}
+
+/// The verdict that a set keeps for these values: outer `None` when they are not in it.
+fn element(set: &Set, values: Vec<Value>) -> Option<&Option<Verdict>> {
+    if !set.interval {
+        return set.elements.get(&Key::Exact(values.into())).map(|element| &element.verdict);
+    }
+    let [value] = values.as_slice() else { panic!("a concatenation of ranges") };
+    // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
+    let up_to = Key::Range(value.clone(), Value::Icmpv6Type(u8::MAX));
+    let (key, element) = set.elements.range(..=up_to).next_back()?;
+    matches!(key, Key::Range(_, last) if value <= last).then_some(&element.verdict)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::{BaseChain, Chain, Element, Family, TableId, ValueType};
+    use crate::object::{BaseChain, Chain, Element, TableId, ValueType};
 
     fn name(text: &str) -> Name {
         Name::new(text).unwrap()

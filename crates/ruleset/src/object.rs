@@ -30,6 +30,8 @@ pub struct TableId {
 pub enum Family {
     /// IPv4 and IPv6 in one table.
     Inet,
+    /// Frames on a bridge, before they are packets.
+    Bridge,
 }
 
 /// A table: chains, and the sets and maps that their rules look up.

@@ -1,10 +1,10 @@
 //! Rules: matches, then one statement.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use smallvec::SmallVec;
 
-use crate::name::{Comment, Name};
+use crate::name::{Comment, InterfaceName, Name};
 use crate::object::Set;
 
 /// A rule. Its statement is executed when all its matches hold.
@@ -12,6 +12,8 @@ use crate::object::Set;
 pub struct Rule {
     /// In order; all must hold.
     pub matches: Vec<Match>,
+    /// `counter`: packets that match are counted. Where the count stands is not part of the rule.
+    pub counter: bool,
     /// What happens then.
     pub statement: Statement,
     /// For people.
@@ -21,7 +23,13 @@ pub struct Rule {
 impl Rule {
     /// A rule without a comment.
     pub fn new(matches: impl IntoIterator<Item = Match>, statement: Statement) -> Self {
-        Self { matches: matches.into_iter().collect(), statement, comment: None }
+        Self { matches: matches.into_iter().collect(), counter: false, statement, comment: None }
+    }
+
+    /// The same with a counter.
+    pub fn counted(mut self) -> Self {
+        self.counter = true;
+        self
     }
 
     /// A rule that ends in a verdict.
@@ -45,6 +53,14 @@ pub enum Match {
     SourcePorts(Protocol, u16, u16),
     /// `iifname . oifname @hairpin`: the fields, concatenated, are a key of the set.
     In(SmallVec<[Field; 3]>, SetRef),
+    /// `iifname != @known`: the field is there and is not a key of the named set.
+    NotIn(Field, Name),
+    /// `iifname "veth*"`: the interface's name begins like this. The field is one of the two interfaces.
+    InterfacePrefix(Field, InterfaceName),
+    /// `@th,64,128 0xfd00...`: where a neighbour solicitation or advertisement keeps the address it speaks of. Says
+    /// nothing of the packet's protocol: it stands behind [`Field::Icmpv6Type`]. (nft 1.0.6 has no name for it;
+    /// later versions list it as `icmpv6 taddr`.)
+    NeighbourTarget(Ipv6Addr),
 }
 
 impl Match {
@@ -87,6 +103,8 @@ pub enum Field {
     DestinationPortOf(Protocol),
     /// `icmpv6 type`; only ICMPv6 packets match.
     Icmpv6Type,
+    /// `arp saddr ip`: who an ARP packet says its sender is. Only in tables of the bridge family.
+    ArpSource,
 }
 
 /// A rule's last word.

@@ -161,6 +161,22 @@ pub fn assert_is(kernel: &mut Kernel, ruleset: &Ruleset) {
     assert!(found == *ruleset, "there is more than was made");
 }
 
+/// Runs `ip` in this network namespace.
+pub fn run_ip(arguments: &str) {
+    let done = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(
+        done.is_ok_and(|status| status.success()),
+        "`ip {arguments}` does not work: install iproute2 to run these tests"
+    );
+}
+
+/// What the counters of the rules of a chain of table podwall have counted.
+pub fn counts(family: &str, chain: &str) -> Vec<u32> {
+    let listed = nft(&["list", "chain", family, "podwall", chain], "");
+    let counters = listed.split("counter packets ").skip(1);
+    counters.map(|rest| rest.split_once(' ').unwrap().0.parse().unwrap()).collect()
+}
+
 /// Runs nft in this network namespace.
 pub fn nft(arguments: &[&str], input: &str) -> String {
     use std::io::Write;
@@ -179,7 +195,7 @@ pub fn nft(arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Everything that rules can say, and names and comments as long as they get.
+/// Everything that rules say of packets in tables of one family, and names and comments as long as they get.
 pub fn everything() -> Ruleset {
     use Field::{
         DestinationIpv4, DestinationIpv6, DestinationPort, DestinationPortOf, Icmpv6Type, InputInterface,

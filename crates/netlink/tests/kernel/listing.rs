@@ -8,7 +8,7 @@ use crate::round_trip::all_sets;
 
 /// Text with single spaces, and with what is between braces on one line in order: the kernel keeps the elements
 /// of hashes in an order of its own.
-fn normal(text: &str) -> Vec<String> {
+pub fn normal(text: &str) -> Vec<String> {
     let mut joined = String::new();
     for line in text.lines() {
         // nft breaks lists of elements after commas.
@@ -141,7 +141,7 @@ pub fn nft_lists_what_we_mean() {
     assert_lines(&normal(&nft(&["list", "ruleset"], "")), &normal(&everything_text()));
 }
 
-fn assert_lines(listed: &[String], expected: &[String]) {
+pub fn assert_lines(listed: &[String], expected: &[String]) {
     for (listed, expected) in listed.iter().zip(expected) {
         assert_eq!(listed, expected);
     }

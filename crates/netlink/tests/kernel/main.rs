@@ -4,7 +4,9 @@
 //! once for each kind of privilege, and there each test in a thread of its own. `cargo test --test kernel NAME`
 //! runs those whose name contains NAME.
 
+mod families;
 mod fixture;
+mod frames;
 mod listing;
 mod packets;
 mod refusal;
@@ -34,7 +36,14 @@ const TESTS: &[(&str, fn())] = &[
     ("nft_lists_what_we_mean", listing::nft_lists_what_we_mean),
     ("nft_lists_sets_as_we_mean", listing::nft_lists_sets_as_we_mean),
     ("we_read_what_nft_makes", listing::we_read_what_nft_makes),
+    ("both_families_come_back", families::both_families_come_back),
+    ("nft_lists_both_families_as_they_print", families::nft_lists_both_families_as_they_print),
+    ("we_read_what_nft_makes_of_both_families", families::we_read_what_nft_makes_of_both_families),
+    ("foreign_things_are_seen_on_bridges", families::foreign_things_are_seen_on_bridges),
+    ("families_keep_to_their_own", families::families_keep_to_their_own),
     ("packets_meet_the_right_ranges", packets::packets_meet_the_right_ranges),
+    ("packets_meet_the_right_interfaces", packets::packets_meet_the_right_interfaces),
+    ("frames_meet_the_right_rules", frames::frames_meet_the_right_rules),
     ("all_refused_operations_are_named", refusal::all_refused_operations_are_named),
     ("the_kernel_works_on_after_a_refusal", refusal::the_kernel_works_on_after_a_refusal),
     ("a_thousand_refusals_are_one", refusal::a_thousand_refusals_are_one),

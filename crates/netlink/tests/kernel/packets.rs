@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;
-use std::process::Command;
 
 use podwall_netlink::Kernel;
 use podwall_ruleset::*;
@@ -21,11 +20,7 @@ fn leaves(socket: &UdpSocket, to: &str, port: u16) -> bool {
 }
 
 pub fn packets_meet_the_right_ranges() {
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    assert!(
-        up.is_ok_and(|status| status.success()),
-        "`ip` does not work: install iproute2 to run these tests"
-    );
+    run_ip("link set lo up");
     let mut kernel = Kernel::open().unwrap();
     let verdicts = [
         (ports(1, 79), Verdict::Drop),
@@ -108,5 +103,48 @@ pub fn packets_meet_the_right_ranges() {
         assert!(leaves(&socket, "127.0.0.77", 5001) && leaves(&socket, "127.0.0.78", 5000));
         let low = UdpSocket::bind("127.0.0.1:9").unwrap();
         assert!(!leaves(&low, "127.0.0.10", 5000));
+    }
+}
+
+/// A counter counts what is dropped, and a rule that counts is the same rule.
+pub fn packets_meet_the_right_interfaces() {
+    for command in [
+        "link set lo up",
+        "link add 0123456789abcde type veth peer name p",
+        "address add 10.1.0.1/24 dev 0123456789abcde",
+        "link set p up",
+        "link set 0123456789abcde up",
+    ] {
+        run_ip(command);
+    }
+    let mut kernel = Kernel::open().unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    for (prefix, known, long_leaves, lo_leaves) in [
+        ("l", "", true, false),
+        ("l", "lo", true, true),
+        ("lo", "l", true, false),
+        ("lol", "", true, true),
+        ("0", "", false, true),
+        ("01234", "lo", false, true),
+        ("0123456789abcd", "", false, true),
+        ("0123456789abcde", "", false, true),
+        ("0123456789abcde", "0123456789abcde", true, true),
+        ("0123456789abcdf", "", true, true),
+    ] {
+        let known = (!known.is_empty()).then(|| exact(&[interface(known)]));
+        let unknown = [
+            Match::InterfacePrefix(Field::OutputInterface, InterfaceName::new(prefix).unwrap()),
+            Match::NotIn(Field::OutputInterface, name("known")),
+        ];
+        let drops = Rule::verdict(unknown, Verdict::Drop).counted();
+        let sets = [(name("known"), with(Set::new(&[ValueType::Interface]), known))].into();
+        let chains = [(name("output"), base(ChainType::Filter, Hook::Output, 0, [drops]))].into();
+        let made = ruleset([("podwall", Table { sets, chains })]);
+        assert_comes_back(&mut kernel, &made);
+        assert_eq!(leaves(&socket, "10.1.0.2", 9), long_leaves, "{prefix}");
+        assert_eq!(leaves(&socket, "127.0.0.1", 9), lo_leaves, "{prefix}");
+        let dropped = u32::from(!long_leaves) + u32::from(!lo_leaves);
+        assert_eq!(counts("inet", "output"), [dropped], "{prefix}");
+        assert_is(&mut kernel, &made);
     }
 }

@@ -220,9 +220,9 @@ pub fn absent_tables_are_absent() {
 pub fn foreign_things_are_seen() {
     let mut kernel = Kernel::open().unwrap();
     for (commands, part) in [
-        ("add rule inet podwall from-1 counter", "rule 8 of chain from-1: the expression `counter`"),
+        ("add rule inet podwall from-1 counter", "rule 8 of chain from-1: a rule without a statement"),
         ("add rule inet podwall from-1 meta mark 1 drop", "rule 8 of chain from-1"),
-        ("add rule inet podwall from-1 ip saddr != @pods.v4 drop", "the expression `lookup`"),
+        ("add rule inet podwall from-1 ip saddr != { 1.1.1.1, 2.2.2.2 } drop", "rule 8 of chain from-1"),
         ("add rule inet podwall from-1 ct state new drop", "the bits 0x8"),
         ("add rule inet podwall from-1 meta l4proto 47 drop", "IP protocol 47"),
         ("add rule inet podwall from-1 meta l4proto tcp reject", "the expression `reject`"),

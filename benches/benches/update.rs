@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
-use podwall_compiler::{NodeState, compile};
+use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
 use podwall_netlink::Kernel;
 use podwall_policy::{
     Cluster, LabelSelector, Labels, Namespaces, NetworkPolicy, ObjectKey, Operator, Peer, Peers, Pod,
@@ -42,7 +42,8 @@ fn main() {
 fn measure(pods: u32, policies: u32) {
     let mut kernel = Kernel::open().expect("a netlink socket");
     let mut cluster = cluster(pods, policies);
-    let interfaces = interfaces(&cluster);
+    let attachments = attachments(&cluster);
+    let options = NodeOptions::default();
     let mut known = Known::Unknown;
     let remote = ObjectKey::new(namespace(LOCAL_PODS + 1), pod_name(LOCAL_PODS + 1));
     let mut samples: BTreeMap<&str, Vec<[Duration; 3]>> = BTreeMap::new();
@@ -51,7 +52,8 @@ fn measure(pods: u32, policies: u32) {
         let label = if round % 2 == 0 { "app-1" } else { "app-2" };
         cluster.pods.get_mut(&remote).expect("made").labels.insert("app".into(), label.into());
         let start = Instant::now();
-        let ruleset = compile(NodeState { cluster: &cluster, node: NODE, interfaces: &interfaces }).ruleset;
+        let state = NodeState { cluster: &cluster, node: NODE, attachments: &attachments, options: &options };
+        let ruleset = compile(state).ruleset;
         let compiled = start.elapsed();
         let transaction = diff(&known, &ruleset);
         let different = start.elapsed();
@@ -95,6 +97,7 @@ fn cluster(pods: u32, policies: u32) -> Cluster {
             terminating: false,
             started: "".into(),
             ports: vec![],
+            anti_spoofing: None,
             location: None,
         };
         cluster.pods.insert(ObjectKey::new(namespace(index), pod_name(index)), pod);
@@ -119,9 +122,8 @@ fn cluster(pods: u32, policies: u32) -> Cluster {
     cluster
 }
 
-fn interfaces(cluster: &Cluster) -> BTreeMap<ObjectKey, InterfaceName> {
+fn attachments(cluster: &Cluster) -> BTreeMap<ObjectKey, Attachment> {
     let local = cluster.pods.iter().filter(|(_, pod)| pod.node.as_deref() == Some(NODE));
-    local
-        .map(|(key, _)| (key.clone(), InterfaceName::new(&format!("veth-{}", key.name)).expect("short")))
-        .collect()
+    let interface = |key: &ObjectKey| InterfaceName::new(&format!("veth-{}", key.name)).expect("short");
+    local.map(|(key, _)| (key.clone(), Attachment::Routed(interface(key)))).collect()
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
-use podwall_compiler::{NodeState, compile, table_id};
+use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, bridge_table_id, compile, table_id};
 use podwall_netlink::{Kernel, ReadBack};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{Cluster, ObjectKey, PlacementOptions, place};
@@ -92,11 +92,24 @@ fn generated() -> Vec<(String, Ruleset)> {
     (0..CLUSTERS).map(|index| (format!("generated-{index}"), compiled(&one()))).collect()
 }
 
+/// With pods of every kind of attachment, and everything switched on.
 fn compiled(cluster: &Cluster) -> Ruleset {
-    let name = |key: &ObjectKey| InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
-    let with_interface = cluster.pods.keys().filter(|key| !key.name.ends_with('3'));
-    let interfaces: BTreeMap<_, _> = with_interface.map(|key| (key.clone(), name(key))).collect();
-    compile(NodeState { cluster, node: "node-1", interfaces: &interfaces }).ruleset
+    let attach = |key: &ObjectKey| {
+        let interface = InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
+        let attachment = match key.name.as_bytes().last() {
+            Some(b'3') => return None,
+            Some(b'1' | b'4') => Attachment::Bridged(interface),
+            _ => Attachment::Routed(interface),
+        };
+        Some((key.clone(), attachment))
+    };
+    let attachments: BTreeMap<_, _> = cluster.pods.keys().filter_map(attach).collect();
+    let unknown_pods = UnknownPods::Drop {
+        interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
+        bridge_ranges: vec!["10.244.0.0/24".parse().unwrap(), "fd00:10:244::/64".parse().unwrap()],
+    };
+    let options = NodeOptions { anti_spoofing: true, unknown_pods };
+    compile(NodeState { cluster, node: "node-1", attachments: &attachments, options: &options }).ruleset
 }
 
 fn judge(kernel: &mut Kernel, known: &Known, ruleset: &Ruleset) -> Result<(), String> {
@@ -107,19 +120,20 @@ fn judge(kernel: &mut Kernel, known: &Known, ruleset: &Ruleset) -> Result<(), St
         .map_err(|error| format!("the whole was refused: {error}"))?;
     expect_holds(kernel, ruleset, "after the whole")?;
     let by_netlink = nft(&["list", "ruleset"], "")?;
-    let text = format!("table {0} {{}}\ndelete table {0}\n{ruleset}", table_id());
+    let clear: String =
+        ruleset.tables.keys().map(|table| format!("table {table} {{}}\ndelete table {table}\n")).collect();
+    let text = format!("{clear}{ruleset}");
     nft(&["-f", "-"], &text)?;
     nft(&["-f", "-"], &text)?;
     let by_text = nft(&["list", "ruleset"], "")?;
     same("the listing of what netlink loaded and of what nft -f loaded", &by_netlink, &by_text)?;
     same("our text and the listing", &ruleset.to_string(), &by_text)?;
     nft(&["-f", "-"], &format!("flush ruleset\n{by_netlink}"))?;
-    same("the listing and what it reloads to", &by_netlink, &nft(&["list", "ruleset"], "")?)?;
-    expect_holds(kernel, ruleset, "after the listing was reloaded")
+    same("the listing and what it reloads to", &by_netlink, &nft(&["list", "ruleset"], "")?)
 }
 
 fn expect_holds(kernel: &mut Kernel, ruleset: &Ruleset, when: &str) -> Result<(), String> {
-    match kernel.read(&[table_id()]).map_err(|error| error.to_string())? {
+    match kernel.read(&[table_id(), bridge_table_id()]).map_err(|error| error.to_string())? {
         ReadBack::Exactly(read) if read == *ruleset => Ok(()),
         ReadBack::Exactly(read) => Err(format!("{when} the kernel holds\n{read}instead of\n{ruleset}")),
         ReadBack::Foreign { table, what } => Err(format!("{when} {table} holds {what}, which is not ours")),

@@ -26,6 +26,7 @@ use crate::group::Group;
 use crate::name;
 use crate::program::Direction;
 use crate::table::{TableBuilder, address_type, address_value, family_of, peer_field};
+use crate::unknown;
 
 /// A little before `filter`, where iptables, Calico and kube-router are, and after kube-proxy's translation and
 /// filters: no base chain that we know of has this priority, so the order on a hook is never left to chance.
@@ -38,9 +39,8 @@ const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 pub fn dispatch<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) -> Vec<Problem> {
     let mut maps = Maps::new();
     let (owners, problems) = interface_owners(state);
-    let is_local = |pod: &Pod| pod.takes_part() && pod.node.as_deref() == Some(state.node);
-    for (key, pod) in state.cluster.pods.iter().filter(|(_, pod)| is_local(pod)) {
-        let interface = state.interfaces.get(key);
+    for (key, pod) in state.local_pods() {
+        let interface = state.routed_interface(key);
         if interface.is_none() {
             maps.by_address |= !pod.addresses.is_empty();
         }
@@ -57,7 +57,7 @@ pub fn dispatch<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) -> Vec<P
             }
         }
     }
-    maps.finish(table);
+    maps.finish(state, table);
     problems
 }
 
@@ -65,11 +65,8 @@ pub fn dispatch<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) -> Vec<P
 /// apart, so the interface is closed.
 fn interface_owners(state: NodeState<'_>) -> (BTreeMap<&InterfaceName, Vec<&ObjectKey>>, Vec<Problem>) {
     let mut owners: BTreeMap<&InterfaceName, Vec<&ObjectKey>> = BTreeMap::new();
-    for (key, pod) in &state.cluster.pods {
-        if pod.takes_part()
-            && pod.node.as_deref() == Some(state.node)
-            && let Some(interface) = state.interfaces.get(key)
-        {
+    for (key, _) in state.local_pods() {
+        if let Some(interface) = state.routed_interface(key) {
             owners.entry(interface).or_default().push(key);
         }
     }
@@ -151,11 +148,12 @@ impl Maps {
         }
     }
 
-    fn finish(self, table: &mut TableBuilder<'_>) {
+    fn finish(self, state: NodeState<'_>, table: &mut TableBuilder<'_>) {
         let mut forward = first_rules();
         let mut input = first_rules();
         input.extend(dhcp_rules(table));
         forward.extend(self.hairpin_rules());
+        forward.extend(unknown::close(state, table));
         let egress = self.dispatch_rules(Direction::Egress);
         forward.extend(egress.iter().cloned());
         input.extend(egress);

@@ -9,6 +9,7 @@
 //! chain, set, map, element, verdict on the way out. [`compile`] is a total function of present state: it reads
 //! no clock, file or socket, cannot fail, and gives byte-equal output for equal input.
 //!
+//! `source.rs` drops what a pod sends from another's address, `unknown.rs` closes what nobody has told us of.
 //! What a packet meets is described in ARCHITECTURE.md; the order of files above is the order of its lookups.
 
 mod dispatch;
@@ -17,12 +18,15 @@ mod intervals;
 mod name;
 mod peers;
 mod program;
+mod source;
 mod table;
+mod unknown;
 
 use std::collections::BTreeMap;
 
-use podwall_policy::{Cluster, ObjectKey, Problem};
-use podwall_ruleset::{InterfaceName, Ruleset, TableId};
+use ipnet::IpNet;
+use podwall_policy::{Cluster, ObjectKey, Pod, Problem};
+use podwall_ruleset::{Family, InterfaceName, Ruleset, TableId};
 
 /// The state of the cluster as one node sees it.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +35,67 @@ pub struct NodeState<'a> {
     pub cluster: &'a Cluster,
     /// The node whose pods are enforced (S88).
     pub node: &'a str,
-    /// The host side of the veth of each local pod that has one. Pods without are keyed by address.
-    pub interfaces: &'a BTreeMap<ObjectKey, InterfaceName>,
+    /// How each local pod is attached. A pod that is not in here has no interface that could be found, and is
+    /// keyed by address.
+    pub attachments: &'a BTreeMap<ObjectKey, Attachment>,
+    /// What the node's operator chose.
+    pub options: &'a NodeOptions,
+}
+
+impl<'a> NodeState<'a> {
+    /// The pods of this node that take part in policy.
+    fn local_pods(self) -> impl Iterator<Item = (&'a ObjectKey, &'a Pod)> {
+        let is_local = move |pod: &Pod| pod.takes_part() && pod.node.as_deref() == Some(self.node);
+        self.cluster.pods.iter().filter(move |(_, pod)| is_local(pod))
+    }
+
+    /// The interface that policy for a pod is keyed by, if it has one of its own.
+    fn routed_interface(self, key: &ObjectKey) -> Option<&'a InterfaceName> {
+        match self.attachments.get(key) {
+            Some(Attachment::Routed(interface)) => Some(interface),
+            Some(Attachment::Bridged(_)) | None => None,
+        }
+    }
+}
+
+/// How a pod is attached to its node: the host side of its veth.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attachment {
+    /// An interface of its own, to which its addresses are routed: policy is keyed by it.
+    Routed(InterfaceName),
+    /// A port of a bridge. Packets are seen to come from and go to the bridge, so policy is keyed by address, and
+    /// the port is where an address is made worth trusting.
+    Bridged(InterfaceName),
+}
+
+/// What a node's operator chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeOptions {
+    /// Drop what a pod sends from an address that is not its own; an annotation decides for its pod.
+    pub anti_spoofing: bool,
+    /// What becomes of a pod that no one has told us of yet.
+    pub unknown_pods: UnknownPods,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { anti_spoofing: true, unknown_pods: UnknownPods::Accept }
+    }
+}
+
+/// What becomes of a pod that is there before we know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnknownPods {
+    /// It is open until we know it.
+    Accept,
+    /// It is closed both ways for what is forwarded (S9), and only its own node reaches it.
+    Drop {
+        /// How the names of pods' own interfaces begin: an interface of such a name that is no known pod's is
+        /// closed.
+        interface_prefixes: Vec<InterfaceName>,
+        /// Where the addresses of pods on this node's bridge come from: one that is no known pod's is closed.
+        bridge_ranges: Vec<IpNet>,
+    },
 }
 
 /// What a node's kernel should hold.
@@ -44,9 +107,14 @@ pub struct Compiled {
     pub problems: Vec<Problem>,
 }
 
-/// The table that is ours: all of it, and nothing else.
+/// The table of packets: all of it is ours, and nothing else is.
 pub fn table_id() -> TableId {
-    TableId { family: podwall_ruleset::Family::Inet, name: name::table() }
+    TableId { family: Family::Inet, name: name::table() }
+}
+
+/// The table of frames, which is there only while pods are on a bridge.
+pub fn bridge_table_id() -> TableId {
+    TableId { family: Family::Bridge, name: name::table() }
 }
 
 /// Turns what the cluster says into what this node's kernel should hold. Total: same state in, same ruleset out,
@@ -54,5 +122,10 @@ pub fn table_id() -> TableId {
 pub fn compile(state: NodeState<'_>) -> Compiled {
     let mut table = table::TableBuilder::new(state.cluster);
     let problems = dispatch::dispatch(state, &mut table);
-    Compiled { ruleset: Ruleset { tables: BTreeMap::from([(table_id(), table.finish())]) }, problems }
+    source::check_routed(state, &mut table);
+    let mut tables = BTreeMap::from([(table_id(), table.finish())]);
+    if let Some(frames) = source::check_bridged(state) {
+        tables.insert(bridge_table_id(), frames);
+    }
+    Compiled { ruleset: Ruleset { tables }, problems }
 }

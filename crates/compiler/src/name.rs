@@ -41,6 +41,61 @@ pub fn hairpin_by_address(family: IpFamily) -> Name {
     of_family("hairpin", family)
 }
 
+/// The set of the addresses that a pod's interface may send from.
+pub fn sources(family: IpFamily) -> Name {
+    of_family("sources", family)
+}
+
+/// The set of interfaces whose sources are checked.
+pub fn checked() -> Name {
+    name("checked")
+}
+
+/// The chain for what was sent from an address that is not the pod's.
+pub fn spoofed() -> Name {
+    name("spoofed")
+}
+
+/// The set of IPv6 link-local addresses.
+pub fn link_local() -> Name {
+    name("link-local")
+}
+
+/// The map from a bridge's ports to what they may advertise.
+pub fn neighbours() -> Name {
+    name("neighbours")
+}
+
+/// The set of the one ICMPv6 type of neighbour advertisements.
+pub fn advertisement() -> Name {
+    name("advertisement")
+}
+
+/// The chain for what one port may advertise.
+pub fn neighbour_chain(content: &impl Hash) -> Name {
+    name(&format!("neighbour/{}", hash(content)))
+}
+
+/// The set of the interfaces of pods that we know.
+pub fn known() -> Name {
+    name("known")
+}
+
+/// The set of the addresses of local pods that we know.
+pub fn known_addresses(family: IpFamily) -> Name {
+    of_family("known", family)
+}
+
+/// The set of the addresses that pods of this node's bridge may have.
+pub fn bridge_range(family: IpFamily) -> Name {
+    of_family("bridge-range", family)
+}
+
+/// A base chain.
+pub fn base_chain(hook: &str) -> Name {
+    name(hook)
+}
+
 /// The set of the address and port of all DHCP servers on a link.
 pub fn dhcp(family: IpFamily) -> Name {
     of_family("dhcp", family)

@@ -206,15 +206,7 @@ impl<'a> TableBuilder<'a> {
     fn block_set(&mut self, ranges: &[(u128, u128)], family: IpFamily) -> Name {
         let name = name::block_set(&ranges, family);
         if !self.table.sets.contains_key(&name) {
-            let value = |number: u128| match family {
-                IpFamily::Ipv4 => {
-                    Value::Ipv4(Ipv4Addr::from(u32::try_from(number).expect("an IPv4 address")))
-                }
-                IpFamily::Ipv6 => Value::Ipv6(Ipv6Addr::from(number)),
-            };
-            let mut set = Set::new(&[address_type(family)]).of_ranges();
-            let keys = ranges.iter().map(|(first, last)| Key::Range(value(*first), value(*last)));
-            set.elements.extend(keys.map(|key| (key, Element::default())));
+            let set = range_set(ranges, family);
             self.add_set(name.clone(), set);
         }
         name
@@ -271,6 +263,18 @@ impl<'a> TableBuilder<'a> {
         let names: Vec<String> = names.into_iter().collect();
         set.with_comment(podwall_ruleset::Comment::new(&format!("ports by name: {}", names.join(", "))))
     }
+}
+
+/// A set of ranges of addresses.
+pub fn range_set(ranges: &[(u128, u128)], family: IpFamily) -> Set {
+    let value = |number: u128| match family {
+        IpFamily::Ipv4 => Value::Ipv4(Ipv4Addr::from(u32::try_from(number).expect("an IPv4 address"))),
+        IpFamily::Ipv6 => Value::Ipv6(Ipv6Addr::from(number)),
+    };
+    let mut set = Set::new(&[address_type(family)]).of_ranges();
+    let keys = ranges.iter().map(|(first, last)| Key::Range(value(*first), value(*last)));
+    set.elements.extend(keys.map(|key| (key, Element::default())));
+    set
 }
 
 /// The address of a packet that a set of this family is asked for.

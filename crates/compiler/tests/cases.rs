@@ -1,19 +1,22 @@
 //! Golden cases: `cluster.yaml` beside the `ruleset.nft` that its `node-1` should hold. `UPDATE=1` rewrites the
 //! rulesets; read the difference before you commit it.
 //!
-//! Every pod has an interface `veth-NAME`, except those labelled `interface: none`. A case that is to have
+//! Every pod has an interface `veth-NAME` of its own, except those labelled `interface: none` and
+//! `interface: bridged`, whose interface is a port of a bridge. A case that is to have
 //! problems keeps them in `problems.txt`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podwall_compiler::{NodeState, compile};
+use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::{Source, read};
-use podwall_policy::{PlacementOptions, place};
+use podwall_policy::{ObjectKey, PlacementOptions, Pod, place};
 use podwall_ruleset::InterfaceName;
 
 const NODE: &str = "node-1";
+/// A case with this comment in it is compiled with unknown pods closed.
+const UNKNOWN_PODS_DROP: &str = "# --unknown-pods=drop";
 
 #[test]
 fn cases() {
@@ -54,11 +57,30 @@ fn outcome(yaml: &[u8]) -> (String, String) {
     let manifests = read(&[source], "default");
     let options = PlacementOptions { node_count: 1, ipv4: true, ipv6: false };
     let cluster = place(&manifests, &options, None);
-    let with_interface = cluster.pods.iter().filter(|(_, pod)| !pod.labels.contains_key("interface"));
-    let interfaces: BTreeMap<_, _> = with_interface
-        .map(|(key, _)| (key.clone(), InterfaceName::new(&format!("veth-{}", key.name)).unwrap()))
+    let label = |pod: &Pod| pod.labels.get("interface").map(ToString::to_string);
+    let attachments: BTreeMap<ObjectKey, Attachment> = cluster
+        .pods
+        .iter()
+        .filter_map(|(key, pod)| {
+            let interface = InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
+            match label(pod).as_deref() {
+                Some("none") => None,
+                Some("bridged") => Some((key.clone(), Attachment::Bridged(interface))),
+                _ => Some((key.clone(), Attachment::Routed(interface))),
+            }
+        })
         .collect();
-    let compiled = compile(NodeState { cluster: &cluster, node: NODE, interfaces: &interfaces });
+    let close = yaml.windows(UNKNOWN_PODS_DROP.len()).any(|it| it == UNKNOWN_PODS_DROP.as_bytes());
+    let unknown_pods = UnknownPods::Drop {
+        interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
+        bridge_ranges: vec!["10.0.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
+    };
+    let options = NodeOptions {
+        anti_spoofing: true,
+        unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
+    };
+    let state = NodeState { cluster: &cluster, node: NODE, attachments: &attachments, options: &options };
+    let compiled = compile(state);
     let problems = manifests.problems.iter().chain(&compiled.problems);
     (compiled.ruleset.to_string(), problems.map(|problem| format!("{problem}\n")).collect())
 }

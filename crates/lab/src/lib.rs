@@ -10,8 +10,10 @@
 //! Everything is held by one process: when it dies, whatever the reason, the kernel takes all of it away.
 
 mod attempt;
+mod bridge;
 mod error;
 mod expectation;
+mod host;
 pub mod keep;
 mod listener;
 mod matrix;
@@ -35,4 +37,4 @@ pub use expectation::{Expectation, ExpectationError};
 pub use namespace::isolate_process;
 pub use report::ProblemReport;
 pub use run::{Ending, Lab, RunOptions, Step, refuse};
-pub use scene::{Families, OutsideHost, Party, Scene};
+pub use scene::{Families, Layout, OutsideHost, Party, Scene};

@@ -28,6 +28,8 @@ pub struct Probe {
     pub transport: Transport,
     /// What the specification says.
     pub decision: Decision,
+    /// The end that is closed, whatever the specification says, since nobody knows it.
+    pub closed: Option<Party>,
 }
 
 /// How a probe gets to its destination.
@@ -61,19 +63,29 @@ impl Probe {
     }
 }
 
-/// Everything to be dialled in a step, ordered by who dials. `chosen` are the protocols and ports that the user
-/// wants; empty means those that the objects speak of.
-pub fn plan(
-    cluster: &Cluster,
-    scene: &Scene,
-    services: &[ServiceAddress],
-    chosen: &BTreeSet<Transport>,
-) -> Vec<Probe> {
+/// What to plan for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What the nodes have been told.
+    pub cluster: &'a Cluster,
+    /// The hosts there are.
+    pub scene: &'a Scene,
+    /// The Services that can be dialled.
+    pub services: &'a [ServiceAddress],
+    /// The protocols and ports that the user wants; empty means those that the objects speak of.
+    pub chosen: &'a BTreeSet<Transport>,
+    /// True when pods that nobody knows are closed.
+    pub closes_unknown: bool,
+}
+
+/// Everything to be dialled in a step, ordered by who dials.
+pub fn plan(question: Question<'_>) -> Vec<Probe> {
+    let Question { cluster, scene, services, chosen, closes_unknown } = question;
     let transports = if chosen.is_empty() { named_transports(cluster, scene) } else { chosen.clone() };
     let pods: Vec<Party> = scene.pods.keys().cloned().map(Party::Pod).collect();
     let nodes: Vec<Party> = scene.nodes.keys().cloned().map(Party::Node).collect();
     let outside: Vec<Party> = scene.outside.keys().cloned().map(Party::Outside).collect();
-    let mut planner = Planner { cluster, scene, probes: Vec::new() };
+    let mut planner = Planner { cluster, scene, closes_unknown, probes: Vec::new() };
     for from in &pods {
         for to in pods.iter().filter(|to| *to != from).chain(&nodes).chain(&outside) {
             planner.add_direct(from, to, &transports);
@@ -93,6 +105,7 @@ pub fn plan(
 struct Planner<'a> {
     cluster: &'a Cluster,
     scene: &'a Scene,
+    closes_unknown: bool,
     probes: Vec<Probe>,
 }
 
@@ -110,6 +123,7 @@ impl Planner<'_> {
                     address: *address,
                     transport: *transport,
                     decision,
+                    closed: self.closed_end(from, to),
                 });
             }
         }
@@ -125,6 +139,7 @@ impl Planner<'_> {
             }
             let to = Party::Pod(backend.pod.clone());
             let decision = self.decide((from, source), (&to, backend.address), reached);
+            let closed = self.closed_end(from, &to);
             self.probes.push(Probe {
                 from: from.clone(),
                 to,
@@ -137,8 +152,22 @@ impl Planner<'_> {
                 address: service.address,
                 transport: dialled,
                 decision,
+                closed,
             });
         }
+    }
+
+    /// A pod that nobody knows is closed for everyone but its own node.
+    fn closed_end(&self, from: &Party, to: &Party) -> Option<Party> {
+        let is_closed = |party: &Party, other: &Party| {
+            let Party::Pod(key) = party else { return false };
+            let node = self.scene.pods.get(key).map(|place| Party::Node(place.node.clone()));
+            self.closes_unknown && self.scene.is_unknown(party) && node != Some(self.scene.host_of(other))
+        };
+        [(from, to), (to, from)]
+            .into_iter()
+            .find(|(party, other)| is_closed(party, other))
+            .map(|it| it.0.clone())
     }
 
     fn decide(&self, from: (&Party, IpAddr), to: (&Party, IpAddr), transport: Transport) -> Decision {
@@ -240,7 +269,15 @@ mod tests {
         let host = OutsideHost { name: "internet".into(), addresses: vec!["203.0.113.1".parse().unwrap()] };
         let scene = Scene::new(&cluster, &[host], Families { ipv4: true, ipv6: false });
         let services = service_addresses(&cluster, &scene);
-        let probes = plan(&cluster, &scene, &services, &BTreeSet::new());
+        let chosen = BTreeSet::new();
+        let question = Question {
+            cluster: &cluster,
+            scene: &scene,
+            services: &services,
+            chosen: &chosen,
+            closes_unknown: false,
+        };
+        let probes = plan(question);
         let lines: Vec<String> = probes
             .iter()
             .map(|probe| {
@@ -277,7 +314,9 @@ mod tests {
         let services = service_addresses(&cluster, &scene);
         let by_service = |number| {
             let chosen = BTreeSet::from([Transport::Port(Protocol::Tcp, number)]);
-            plan(&cluster, &scene, &services, &chosen).iter().filter(|probe| probe.is_by_service()).count()
+            let (cluster, scene, services) = (&cluster, &scene, &services);
+            let question = Question { cluster, scene, services, chosen: &chosen, closes_unknown: false };
+            plan(question).iter().filter(|probe| probe.is_by_service()).count()
         };
         assert_eq!([by_service(80), by_service(8080), by_service(443)], [1, 1, 0]);
     }

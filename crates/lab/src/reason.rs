@@ -31,8 +31,13 @@ struct Cause<'a> {
 /// What denied the cells that are denied.
 pub fn denials(results: &[ProbeResult]) -> String {
     let mut causes: BTreeMap<Cause<'_>, BTreeMap<&Party, BTreeSet<String>>> = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
     for result in results.iter().filter(|result| !result.evaluated()) {
         let probe = &result.probe;
+        if let Some(party) = &probe.closed {
+            unknown.insert(party);
+            continue;
+        }
         for (side, verdict, pod, other) in [
             (Side::Egress, &probe.decision.egress, &probe.from, &probe.to),
             (Side::Ingress, &probe.decision.ingress, &probe.to, &probe.from),
@@ -58,6 +63,10 @@ pub fn denials(results: &[ProbeResult]) -> String {
         for (ports, others) in by_ports(others) {
             text.push_str(&format!("      {} {preposition} {}\n", shortened(&ports), shortened(&others)));
         }
+    }
+    for party in unknown {
+        let pod = short_name(party);
+        text.push_str(&format!("  {pod} both ways: its node has not been told of it\n"));
     }
     if text.is_empty() { text } else { format!("Denied by\n{text}") }
 }

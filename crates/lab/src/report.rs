@@ -71,9 +71,9 @@ impl ProbeResult {
         self.outcome.allowed()
     }
 
-    /// What the specification says.
+    /// What should be: what the specification says, or closed where a pod is that nobody knows.
     pub fn evaluated(&self) -> bool {
-        self.probe.decision.allowed()
+        self.probe.closed.is_none() && self.probe.decision.allowed()
     }
 
     /// True when the two differ. A question that could not be asked is no mismatch.

@@ -3,12 +3,17 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, State,
+};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -39,14 +44,19 @@ pub struct VethEnd<'a> {
     pub name: &'a str,
     /// Where it is.
     pub namespace: &'a NetworkNamespace,
+    /// Its hardware address; `None` for a random one.
+    pub hardware: Option<HardwareAddress>,
 }
 
-/// A route to one host, or the default route.
+/// An Ethernet address.
+pub type HardwareAddress = [u8; 6];
+
+/// A route to a host or a network, or the default route.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// The host; `None` for the default route.
-    pub to: Option<IpAddr>,
-    /// The next hop; `None` when the host is on the link.
+    /// The destination; `None` for the default route.
+    pub to: Option<IpNet>,
+    /// The next hop; `None` when the destination is on the link.
     pub via: Option<IpAddr>,
     /// The interface.
     pub interface: u32,
@@ -82,6 +92,57 @@ impl Rtnetlink {
             .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]));
         self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
             format!("cannot make the link {} - {}", one.name, other.name)
+        })
+    }
+
+    /// Makes a bridge. It is given a hardware address: one that is left alone takes the lowest of its ports', and
+    /// changes it as they come and go, behind the back of all who have looked it up.
+    pub fn add_bridge(&mut self, name: &str, hardware: HardwareAddress) -> Result<(), LabError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.push(LinkAttribute::Address(hardware.to_vec()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+        self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
+            format!("cannot make the bridge {name}")
+        })
+    }
+
+    /// Makes an interface a port of a bridge, which sends a pod's packets back to it where it means itself.
+    pub fn add_port(&mut self, name: &str, bridge: u32) -> Result<(), LabError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.push(LinkAttribute::Controller(bridge));
+        let failed = || format!("cannot make {name} a port of the bridge");
+        self.request(RouteNetlinkMessage::SetLink(message), 0, failed)?;
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+        ]));
+        // The kernel takes the settings of a port only with a request that may make a link.
+        self.request(RouteNetlinkMessage::NewLink(message), 0, failed)
+    }
+
+    /// Tells an interface for good where a neighbour is.
+    pub fn add_neighbour(
+        &mut self,
+        interface: u32,
+        address: IpAddr,
+        hardware: HardwareAddress,
+    ) -> Result<(), LabError> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = interface;
+        message.header.state = NeighbourState::Permanent;
+        let destination = match address {
+            IpAddr::V4(address) => NeighbourAddress::Inet(address),
+            IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+        };
+        message.attributes.push(NeighbourAttribute::Destination(destination));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware.to_vec()));
+        self.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE, || {
+            format!("cannot add the neighbour {address}")
         })
     }
 
@@ -121,7 +182,7 @@ impl Rtnetlink {
     /// makes its route later, even when it does not look for duplicates.
     pub fn wait_until_local(&mut self, address: IpAddr, interface: u32) -> Result<(), LabError> {
         let request = || {
-            let route = Route { to: Some(address), via: None, interface, source: None };
+            let route = Route { to: Some(address.into()), via: None, interface, source: None };
             let mut message = route_message(&route);
             (message.header.scope, message.header.kind) = (RouteScope::Universe, RouteType::Unspec);
             (message.header.protocol, message.header.table) =
@@ -174,7 +235,7 @@ impl Rtnetlink {
         })
     }
 
-    /// Adds a route, or replaces the one to the same host.
+    /// Adds a route, or replaces the one to the same destination.
     pub fn add_route(&mut self, route: &Route) -> Result<(), LabError> {
         let message = route_message(route);
         self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE, || {
@@ -235,20 +296,21 @@ fn end_message(end: &VethEnd<'_>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(end.name.to_owned()));
     message.attributes.push(LinkAttribute::NetNsFd(end.namespace.number()));
+    message.attributes.extend(end.hardware.map(|address| LinkAttribute::Address(address.to_vec())));
     message
 }
 
 fn route_message(route: &Route) -> RouteMessage {
-    let reference = route.to.or(route.via).expect("a default route has a next hop");
+    let reference = route.to.map(|to| to.addr()).or(route.via).expect("a default route has a next hop");
     let mut message = RouteMessage::default();
     message.header.address_family = family(reference);
-    message.header.destination_prefix_length = route.to.map_or(0, bits);
+    message.header.destination_prefix_length = route.to.map_or(0, |to| to.prefix_len());
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Static;
     message.header.scope = if route.via.is_some() { RouteScope::Universe } else { RouteScope::Link };
     message.header.kind = RouteType::Unicast;
     if let Some(to) = route.to {
-        message.attributes.push(RouteAttribute::Destination(route_address(to)));
+        message.attributes.push(RouteAttribute::Destination(route_address(to.addr())));
     }
     if let Some(via) = route.via {
         // The next hop has no subnet on the link; the kernel is told that it is there all the same.
@@ -267,7 +329,7 @@ struct RouteName<'a>(&'a Route);
 impl std::fmt::Display for RouteName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0.to {
-            Some(address) => write!(f, "{address}"),
+            Some(network) => write!(f, "{network}"),
             None => f.write_str("everywhere"),
         }
     }

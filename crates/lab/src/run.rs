@@ -4,22 +4,25 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use podwall_compiler::{NodeState, compile};
+use podwall_compiler::{NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::Manifests;
-use podwall_policy::{Cluster, Consequence, PlacementOptions, Problem, Protocol, Transport, place};
+use podwall_policy::{
+    Cluster, Consequence, ObjectKey, PlacementOptions, Problem, Protocol, Transport, place,
+};
+use podwall_ruleset::InterfaceName;
 
 use crate::attempt::Outcome;
 use crate::error::LabError;
 use crate::expectation::{Expectation, failures};
 use crate::listener::Listeners;
 use crate::matrix::{self, Drawing};
-use crate::plan::{Probe, plan};
+use crate::plan::{Probe, Question, plan};
 use crate::prober::Prober;
 use crate::reason;
 use crate::report::{ProbeResult, Report, StepResult, distinct};
-use crate::scene::{Families, OutsideHost, Scene};
+use crate::scene::{Families, INTERFACE_PREFIX, Layout, OutsideHost, Scene};
 use crate::service::{ServiceAddress, service_addresses, service_ruleset};
-use crate::topology::{TableKind, Topology};
+use crate::topology::{Settings, TableKind, Topology};
 
 /// Work that takes longer than this shows its progress.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -42,6 +45,16 @@ pub struct RunOptions {
     pub node_count: usize,
     /// The families that are probed.
     pub families: Families,
+    /// How pods are attached to their nodes.
+    pub layout: Layout,
+    /// What is set on every node: names as in `/proc/sys`, and values.
+    pub node_sysctls: Vec<(String, String)>,
+    /// Drop what a pod sends from an address that is not its own.
+    pub anti_spoofing: bool,
+    /// Close pods that a node has not been told of.
+    pub drop_unknown: bool,
+    /// The pods that no node is told of.
+    pub unknown: BTreeSet<ObjectKey>,
     /// Hosts outside the cluster.
     pub outside: Vec<OutsideHost>,
     /// What to dial; empty means what the objects speak of.
@@ -111,7 +124,9 @@ pub fn refuse(steps: &[Step], json: bool) -> bool {
 impl Lab {
     /// The lab without hosts, in the network that this thread is in.
     pub fn new(options: RunOptions) -> Result<Self, LabError> {
-        let topology = Topology::new(options.families)?;
+        let (families, layout) = (options.families, options.layout);
+        let topology =
+            Topology::new(Settings { families, layout, node_sysctls: options.node_sysctls.clone() })?;
         let (listeners, prober) = (Listeners::start()?, Prober::new(options.timeout));
         Ok(Self { options, topology, listeners, prober, previous: None })
     }
@@ -148,10 +163,19 @@ impl Lab {
         let Families { ipv4, ipv6 } = options.families;
         let placement = PlacementOptions { node_count: options.node_count, ipv4, ipv6 };
         let cluster = place(&step.manifests, &placement, self.previous.as_ref());
-        let scene = Scene::new(&cluster, &options.outside, options.families);
-        let services = service_addresses(&cluster, &scene);
-        let probes = plan(&cluster, &scene, &services, &options.transports);
-        let compiled = self.move_to(&cluster, &scene, &services, &probes)?;
+        let mut scene = Scene::new(&cluster, &options.outside, options.families);
+        scene.unknown = options.unknown.clone();
+        let mut known = cluster.clone();
+        known.pods.retain(|key, _| !options.unknown.contains(key));
+        let services = service_addresses(&known, &scene);
+        let probes = plan(Question {
+            cluster: &known,
+            scene: &scene,
+            services: &services,
+            chosen: &options.transports,
+            closes_unknown: options.drop_unknown,
+        });
+        let compiled = self.move_to(&known, &scene, &services, &probes)?;
         let problems = distinct(step.manifests.problems.iter().cloned().chain(compiled));
         for problem in &problems {
             eprintln!("{problem}");
@@ -180,13 +204,15 @@ impl Lab {
         self.topology.add_nodes(scene)?;
         let mut problems = Vec::new();
         for node in scene.nodes.keys() {
-            let interfaces = scene.interfaces(node);
-            let compiled = compile(NodeState { cluster, node, interfaces: &interfaces });
+            let attachments = scene.attachments(node, self.options.layout);
+            let options = self.node_options(scene, node);
+            let compiled = compile(NodeState { cluster, node, attachments: &attachments, options: &options });
             problems.extend(compiled.problems);
             self.topology.apply(node, TableKind::Policy, compiled.ruleset, self.options.enforce)?;
             self.topology.apply(node, TableKind::Services, service_ruleset(services), true)?;
         }
         self.topology.add_pods(scene)?;
+        self.topology.update_neighbours(scene)?;
         self.topology.wait_for_links()?;
         let sctp = probes.iter().any(|probe| matches!(probe.transport, Transport::Port(Protocol::Sctp, _)));
         for (host, (addresses, ports)) in scene.listening() {
@@ -195,6 +221,20 @@ impl Lab {
             }
         }
         Ok(problems)
+    }
+
+    /// What a node's operator chose.
+    fn node_options(&self, scene: &Scene, node: &str) -> NodeOptions {
+        let interface_prefixes = vec![InterfaceName::new(INTERFACE_PREFIX).expect("a short word")];
+        let bridge_ranges = match self.options.layout {
+            Layout::Routed => Vec::new(),
+            Layout::Bridged => scene.pod_networks.get(node).into_iter().flatten().copied().collect(),
+        };
+        let unknown_pods = match self.options.drop_unknown {
+            true => UnknownPods::Drop { interface_prefixes, bridge_ranges },
+            false => UnknownPods::Accept,
+        };
+        NodeOptions { anti_spoofing: self.options.anti_spoofing, unknown_pods }
     }
 
     fn ask(&mut self, probes: &[Probe], scene: &Scene) -> Result<Vec<Outcome>, LabError> {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+use podwall_compiler::Attachment;
 use podwall_policy::{Cluster, ContainerPort, Endpoint, ObjectKey, Pod};
 use podwall_ruleset::InterfaceName;
 
@@ -22,6 +24,16 @@ impl Families {
     pub fn contain(self, address: IpAddr) -> bool {
         if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
     }
+}
+
+/// How pods are attached to their nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// By an interface each, as the ptp plugin does.
+    #[default]
+    Routed,
+    /// By a bridge, as the bridge plugin does.
+    Bridged,
 }
 
 /// A host outside the cluster.
@@ -63,6 +75,10 @@ pub struct Scene {
     pub pods: BTreeMap<ObjectKey, PodPlace>,
     /// The hosts outside.
     pub outside: BTreeMap<Arc<str>, Vec<IpAddr>>,
+    /// The pods that no node has been told of.
+    pub unknown: BTreeSet<ObjectKey>,
+    /// Where the addresses of each node's pods are from, and nobody else's.
+    pub pod_networks: BTreeMap<Arc<str>, BTreeSet<IpNet>>,
 }
 
 /// Where a pod is.
@@ -110,7 +126,9 @@ impl Scene {
             pods.insert(key.clone(), PodPlace { node: node.clone(), addresses, interface, ports });
         }
         let outside = outside.iter().map(|host| (host.name.clone(), keep(&host.addresses))).collect();
-        Self { nodes, pods, outside }
+        let mut scene = Self { nodes, pods, outside, ..Self::default() };
+        scene.find_pod_networks(cluster);
+        scene
     }
 
     /// The addresses of a party.
@@ -139,19 +157,54 @@ impl Scene {
         }
     }
 
-    /// What the party is to policy.
+    /// True for a pod that no node has been told of.
+    pub fn is_unknown(&self, party: &Party) -> bool {
+        matches!(party, Party::Pod(key) if self.unknown.contains(key))
+    }
+
+    /// What the party is to policy. A pod that nobody knows is an address like any other.
     pub fn endpoint(&self, party: &Party, address: IpAddr) -> Endpoint {
         match self.host_of(party) {
+            Party::Pod(pod) if self.unknown.contains(&pod) => Endpoint::Outside(address),
             Party::Pod(pod) => Endpoint::Pod { pod, address },
             Party::Node(node) => Endpoint::Node { node, address },
             Party::Outside(_) => Endpoint::Outside(address),
         }
     }
 
-    /// The interfaces of the pods on `node`.
-    pub fn interfaces(&self, node: &str) -> BTreeMap<ObjectKey, InterfaceName> {
+    /// How the pods on `node` are attached.
+    pub fn attachments(&self, node: &str, layout: Layout) -> BTreeMap<ObjectKey, Attachment> {
+        let attachment = |interface| match layout {
+            Layout::Routed => Attachment::Routed(interface),
+            Layout::Bridged => Attachment::Bridged(interface),
+        };
         let local = self.pods.iter().filter(|(_, place)| &*place.node == node);
-        local.filter_map(|(key, place)| Some((key.clone(), place.interface.clone()?))).collect()
+        local.filter_map(|(key, place)| Some((key.clone(), attachment(place.interface.clone()?)))).collect()
+    }
+
+    /// A node's range is wide where nobody else has an address in it, and a single address where somebody has.
+    fn find_pod_networks(&mut self, cluster: &Cluster) {
+        let mut users: BTreeMap<IpNet, BTreeSet<Option<&Arc<str>>>> = BTreeMap::new();
+        let services = cluster.services.values().flat_map(|service| &service.cluster_addresses);
+        let others = self.nodes.values().chain(self.outside.values()).flatten().chain(services);
+        for address in others {
+            users.entry(pod_range(*address)).or_default().insert(None);
+        }
+        let attached = || self.pods.values().filter(|place| place.interface.is_some());
+        for place in attached() {
+            for address in &place.addresses {
+                users.entry(pod_range(*address)).or_default().insert(Some(&place.node));
+            }
+        }
+        let mut networks: BTreeMap<Arc<str>, BTreeSet<IpNet>> = BTreeMap::new();
+        for place in attached() {
+            let of_node = networks.entry(place.node.clone()).or_default();
+            of_node.extend(place.addresses.iter().map(|address| match users[&pod_range(*address)].len() {
+                1 => pod_range(*address),
+                _ => IpNet::from(*address),
+            }));
+        }
+        self.pod_networks = networks;
     }
 
     /// Every host with what is listened on there: its addresses and ports.
@@ -172,12 +225,21 @@ impl Scene {
     }
 }
 
+/// The network that an address of a pod is from: /24 and /64, as clusters hand them out to nodes.
+fn pod_range(address: IpAddr) -> IpNet {
+    let length = if address.is_ipv4() { 24 } else { 64 };
+    IpNet::new(address, length).expect("shorter than an address").trunc()
+}
+
 /// True when a Service sends traffic to the pod, if its selector selects it.
 pub fn is_ready(pod: &Pod) -> bool {
     !pod.finished && !pod.terminating
 }
 
-/// `veth` and a hash of the pod's name, as CNI plugins do; a name that another pod of the node has is hashed
+/// How the names of pods' interfaces begin.
+pub const INTERFACE_PREFIX: &str = "veth";
+
+/// The prefix and a hash of the pod's name, as CNI plugins do; a name that another pod of the node has is hashed
 /// again.
 fn interface_name(
     node: &Arc<str>,
@@ -186,7 +248,8 @@ fn interface_name(
 ) -> InterfaceName {
     for attempt in 0_u32.. {
         let text = if attempt == 0 { key.to_string() } else { format!("{key}#{attempt}") };
-        let name = InterfaceName::new(&format!("veth{}", short_hash(&text))).expect("letters and digits");
+        let name = InterfaceName::new(&format!("{INTERFACE_PREFIX}{}", short_hash(&text)))
+            .expect("letters and digits");
         if taken.insert((node.clone(), name.clone())) {
             return name;
         }

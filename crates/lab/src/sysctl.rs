@@ -79,7 +79,33 @@ pub fn prepare(forwarding: bool, ipv6: bool) -> Result<(), LabError> {
     Ok(())
 }
 
-fn write(name: &str, value: &str) -> Result<(), LabError> {
+/// What shows bridged packets to nftables, per family.
+const BRIDGE_HOOKS: [&str; 2] = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
+
+/// Fails when packets between the bridged pods of `node` would pass by its policies; in the node's namespace.
+pub fn check_bridge(node: &str) -> Result<(), LabError> {
+    let failed = |found: &str, remedy: &str| {
+        let operation = format!("policies would not be enforced between the bridged pods of node {node}");
+        Err(LabError::machine(operation, format!("{found}; {remedy}")))
+    };
+    for setting in BRIDGE_HOOKS {
+        let name = setting.replace('/', ".");
+        match fs::read_to_string(path(setting)) {
+            Ok(value) if value.trim() == "1" => {}
+            Ok(value) => {
+                let found = format!("{name} is {}", value.trim());
+                return failed(&found, &format!("set it: sysctl -w {name}=1"));
+            }
+            Err(_) => {
+                return failed(&format!("there is no {name}"), "load the module: modprobe br_netfilter");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets one setting of the namespace that this thread is in.
+pub fn write(name: &str, value: &str) -> Result<(), LabError> {
     fs::write(path(name), value).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::ReadOnlyFilesystem => " (in a container, /proc/sys must be writable)",

@@ -27,6 +27,7 @@ pub fn pod_on(name: &str, node: &str, address: &str) -> (ObjectKey, Pod) {
         finished: false,
         terminating: false,
         started: "".into(),
+        anti_spoofing: None,
         ports: Vec::new(),
         location: None,
     };
@@ -75,6 +76,7 @@ pub fn probe_result(from: &str, to: &str, port: u16, outcome: Outcome, evaluated
         address: "10.0.0.2".parse().unwrap(),
         transport: Transport::Port(Protocol::Tcp, port),
         decision: Decision { egress: Verdict::NotIsolated, ingress },
+        closed: None,
     };
     ProbeResult { probe, outcome }
 }

@@ -7,49 +7,50 @@
 //!        ╱   │   ╲       │
 //!     pod   pod   pod   pod       each link a veth pair; the gateway of every link is 169.254.1.1, fe80::1
 //! ```
+//!
+//! Bridged, the pods of a node are behind a bridge, which then is the gateway, and talk to one another across it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use nix::net::if_::if_nametoindex;
+use ipnet::IpNet;
 use podwall_netlink::Kernel;
 use podwall_policy::ObjectKey;
 use podwall_ruleset::{Known, Ruleset, diff};
 
+use crate::bridge::{self, Neighbours};
 use crate::error::LabError;
+use crate::host::{FarEnd, Host};
 use crate::namespace::NetworkNamespace;
-use crate::rtnetlink::{Route, Rtnetlink, VethEnd, gateway};
-use crate::scene::{Families, Party, PodPlace, Scene, short_hash};
+use crate::rtnetlink::{Route, Rtnetlink};
+use crate::scene::{Families, Layout, Party, PodPlace, Scene, short_hash};
 use crate::sysctl;
-
-/// What a pod, a node or an outside host calls its only link.
-const INNER_INTERFACE: &str = "eth0";
-/// One address of each family, to make gateways of.
-const ANY_IPV4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-const ANY_IPV6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 
 /// All hosts as they are now.
 pub struct Topology {
-    families: Families,
+    settings: Settings,
     router: Host,
     nodes: BTreeMap<Arc<str>, Node>,
     pods: BTreeMap<ObjectKey, Pod>,
     outside: BTreeMap<Arc<str>, NetworkNamespace>,
 }
 
-/// A namespace that others are linked to.
-struct Host {
-    namespace: NetworkNamespace,
-    rtnetlink: Rtnetlink,
-    /// Its own addresses, to prefer as source towards its links; the router has none.
-    addresses: Vec<IpAddr>,
-    /// Links that may not be ready yet.
-    new_links: Vec<NewLink>,
+/// How the hosts are to be made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The families that are set up.
+    pub families: Families,
+    /// How pods are attached to their nodes.
+    pub layout: Layout,
+    /// What the operator sets on every node: names as in `/proc/sys`, and values.
+    pub node_sysctls: Vec<(String, String)>,
 }
 
 struct Node {
     host: Host,
+    /// The bridge that its pods are on.
+    bridge: Option<u32>,
     /// The router's side of its link.
     link: Link,
     kernel: Kernel,
@@ -60,22 +61,13 @@ struct Node {
 struct Pod {
     namespace: NetworkNamespace,
     place: PodPlace,
+    /// Whom it reaches without a gateway.
+    neighbours: Neighbours,
 }
 
 struct Link {
     name: String,
     index: u32,
-}
-
-/// A link that the kernel has acknowledged, and goes on making.
-struct NewLink {
-    name: String,
-    index: u32,
-    gateways: Vec<IpAddr>,
-    /// A socket at the other end.
-    inner: Rtnetlink,
-    inner_index: u32,
-    inner_addresses: Vec<IpAddr>,
 }
 
 /// Which of a node's two tables.
@@ -89,17 +81,12 @@ pub enum TableKind {
 
 impl Topology {
     /// The router alone, in the namespace that this thread is in.
-    pub fn new(families: Families) -> Result<Self, LabError> {
-        sysctl::prepare(true, families.ipv6)?;
+    pub fn new(settings: Settings) -> Result<Self, LabError> {
+        sysctl::prepare(true, settings.families.ipv6)?;
         let mut rtnetlink = Rtnetlink::open()?;
         rtnetlink.set_up("lo")?;
-        let router = Host {
-            namespace: NetworkNamespace::current()?,
-            rtnetlink,
-            addresses: Vec::new(),
-            new_links: Vec::new(),
-        };
-        Ok(Self { families, router, nodes: BTreeMap::new(), pods: BTreeMap::new(), outside: BTreeMap::new() })
+        let router = Host::new(NetworkNamespace::current()?, rtnetlink, Vec::new());
+        Ok(Self { settings, router, nodes: BTreeMap::new(), pods: BTreeMap::new(), outside: BTreeMap::new() })
     }
 
     /// Removes what `scene` has not, or has elsewhere; returns who is gone.
@@ -143,6 +130,10 @@ impl Topology {
             node.host.rtnetlink.delete_link(interface.as_str())?;
         }
         for address in &pod.place.addresses {
+            // A bridge stays when its port goes, and so do its routes.
+            if let Some(bridge) = node.bridge {
+                node.host.rtnetlink.delete_route(&node.host.route_to(*address, bridge))?;
+            }
             self.router.rtnetlink.delete_route(&node.underlay_route(*address))?;
         }
         Ok(())
@@ -159,7 +150,7 @@ impl Topology {
         for (name, addresses) in &scene.outside {
             if !self.outside.contains_key(name) {
                 let link = format!("host{}", short_hash(name));
-                let (namespace, _) = self.router.attach(&link, addresses, false, self.families)?;
+                let (namespace, _) = self.router.attach(&link, &self.settings.host(addresses, false))?;
                 self.outside.insert(name.clone(), namespace);
             }
         }
@@ -168,16 +159,18 @@ impl Topology {
 
     fn make_node(&mut self, name: &Arc<str>, addresses: &[IpAddr]) -> Result<Node, LabError> {
         let link_name = format!("node{}", short_hash(name));
-        let (namespace, index) = self.router.attach(&link_name, addresses, true, self.families)?;
+        let (namespace, index) = self.router.attach(&link_name, &self.settings.host(addresses, true))?;
         let (rtnetlink, kernel) = namespace.enter(|| (Rtnetlink::open(), Kernel::open()))?;
         let kernel = kernel.map_err(|error| LabError::machine(format!("node {name}"), error))?;
+        let mut host = Host::new(namespace, rtnetlink?, addresses.to_vec());
+        let bridge = match self.settings.layout {
+            Layout::Routed => None,
+            Layout::Bridged => Some(bridge::add(&mut host, self.settings.families)?),
+        };
+        host.namespace.enter(|| self.settings.finish_node(name))??;
         Ok(Node {
-            host: Host {
-                namespace,
-                rtnetlink: rtnetlink?,
-                addresses: addresses.to_vec(),
-                new_links: Vec::new(),
-            },
+            host,
+            bridge,
             link: Link { name: link_name, index },
             kernel,
             policy: Known::Unknown,
@@ -193,12 +186,35 @@ impl Topology {
                 continue;
             }
             let node = self.nodes.get_mut(&place.node).expect("pods are only placed on nodes");
-            let (namespace, _) =
-                node.host.attach(interface.as_str(), &place.addresses, false, self.families)?;
+            let on_link = node.bridge.and(scene.pod_networks.get(&place.node)).cloned().unwrap_or_default();
+            let far = FarEnd {
+                on_link: &on_link,
+                bridge: node.bridge,
+                ..self.settings.host(&place.addresses, false)
+            };
+            let (namespace, _) = node.host.attach(interface.as_str(), &far)?;
             for address in &place.addresses {
                 self.router.rtnetlink.add_route(&node.underlay_route(*address))?;
             }
-            self.pods.insert(key.clone(), Pod { namespace, place: place.clone() });
+            self.pods.insert(
+                key.clone(),
+                Pod { namespace, place: place.clone(), neighbours: Neighbours::on(on_link) },
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells bridged pods who is on their bridge now.
+    pub fn update_neighbours(&mut self, scene: &Scene) -> Result<(), LabError> {
+        let wanted: BTreeMap<Arc<str>, Neighbours> = match self.settings.layout {
+            Layout::Routed => return Ok(()),
+            Layout::Bridged => bridge::neighbours(scene),
+        };
+        for pod in self.pods.values_mut() {
+            if let Some(wanted) = wanted.get(&pod.place.node) {
+                let addresses = &pod.place.addresses;
+                pod.namespace.enter(|| pod.neighbours.change_to(wanted, addresses))??;
+            }
         }
         Ok(())
     }
@@ -206,7 +222,13 @@ impl Topology {
     /// Waits until all new links pass packets.
     pub fn wait_for_links(&mut self) -> Result<(), LabError> {
         self.router.wait_for_links()?;
-        self.nodes.values_mut().try_for_each(|node| node.host.wait_for_links())
+        for node in self.nodes.values_mut() {
+            // A bridge is ready when one of its ports is.
+            if node.host.wait_for_links()? && node.bridge.is_some() {
+                node.host.rtnetlink.wait_until_ready(bridge::NAME)?;
+            }
+        }
+        Ok(())
     }
 
     /// Brings a table of a node to `ruleset` and waits for the kernel's acknowledgement. Without `write` the
@@ -258,84 +280,25 @@ impl Node {
     /// How the router reaches an address of a pod here.
     fn underlay_route(&self, address: IpAddr) -> Route {
         let via = self.host.addresses.iter().copied().find(|own| own.is_ipv4() == address.is_ipv4());
-        Route { to: Some(address), via, interface: self.link.index, source: None }
+        Route { to: Some(address.into()), via, interface: self.link.index, source: None }
     }
 }
 
-impl Host {
-    /// Makes a namespace at the far end of a new link, with these addresses and a default route to us. Returns
-    /// it with the index of our side of the link.
-    fn attach(
-        &mut self,
-        link: &str,
-        addresses: &[IpAddr],
-        forwarding: bool,
-        families: Families,
-    ) -> Result<(NetworkNamespace, u32), LabError> {
-        let namespace = NetworkNamespace::create()?;
-        namespace.enter(|| sysctl::prepare(forwarding, families.ipv6))??;
-        let ours = VethEnd { name: link, namespace: &self.namespace };
-        let theirs = VethEnd { name: INNER_INTERFACE, namespace: &namespace };
-        self.rtnetlink.add_veth(&ours, &theirs)?;
-        let index = self.namespace.enter(|| interface_index(link))??;
-        let families = [ANY_IPV4, ANY_IPV6].into_iter().filter(|any| families.contain(*any));
-        let gateways: Vec<IpAddr> = families.map(gateway).collect();
-        for gateway in &gateways {
-            self.rtnetlink.add_address(index, *gateway, true)?;
-        }
-        self.rtnetlink.set_up(link)?;
-        let (inner, inner_index) = namespace.enter(|| set_up_inside(addresses))??;
-        for address in addresses {
-            let source = self.addresses.iter().copied().find(|own| own.is_ipv4() == address.is_ipv4());
-            self.rtnetlink.add_route(&Route { to: Some(*address), via: None, interface: index, source })?;
-        }
-        let (name, inner_addresses) = (link.to_owned(), addresses.to_vec());
-        self.new_links.push(NewLink { name, index, gateways, inner, inner_index, inner_addresses });
-        Ok((namespace, index))
+impl Settings {
+    /// The far end of a link that is the gateway itself.
+    fn host<'a>(&self, addresses: &'a [IpAddr], forwarding: bool) -> FarEnd<'a> {
+        const NOTHING: &BTreeSet<IpNet> = &BTreeSet::new();
+        FarEnd { addresses, on_link: NOTHING, forwarding, families: self.families, bridge: None }
     }
 
-    fn wait_for_links(&mut self) -> Result<(), LabError> {
-        self.new_links.drain(..).try_for_each(|link| link.wait(&mut self.rtnetlink))
-    }
-}
-
-impl NewLink {
-    fn wait(mut self, outer: &mut Rtnetlink) -> Result<(), LabError> {
-        outer.wait_until_ready(&self.name)?;
-        // Each end is told apart, and until then it has no IPv6.
-        self.inner.wait_until_ready(INNER_INTERFACE)?;
-        for gateway in self.gateways {
-            outer.wait_until_local(gateway, self.index)?;
+    /// What the operator wants of a node, and what enforcement needs; in the node's namespace.
+    fn finish_node(&self, name: &str) -> Result<(), LabError> {
+        for (setting, value) in &self.node_sysctls {
+            sysctl::write(setting, value)?;
         }
-        for address in self.inner_addresses {
-            self.inner.wait_until_local(address, self.inner_index)?;
-        }
-        Ok(())
-    }
-}
-
-/// The far end's side, from inside.
-fn set_up_inside(addresses: &[IpAddr]) -> Result<(Rtnetlink, u32), LabError> {
-    let mut rtnetlink = Rtnetlink::open()?;
-    let interface = interface_index(INNER_INTERFACE)?;
-    rtnetlink.set_up("lo")?;
-    rtnetlink.set_up(INNER_INTERFACE)?;
-    let mut routed = BTreeSet::new();
-    for address in addresses {
-        rtnetlink.add_address(interface, *address, false)?;
-        // The first address of a family is the one to be seen by.
-        if routed.insert(address.is_ipv4()) {
-            let via = gateway(*address);
-            if via.is_ipv4() {
-                rtnetlink.add_route(&Route { to: Some(via), via: None, interface, source: None })?;
-            }
-            rtnetlink.add_route(&Route { to: None, via: Some(via), interface, source: Some(*address) })?;
+        match self.layout {
+            Layout::Routed => Ok(()),
+            Layout::Bridged => sysctl::check_bridge(name),
         }
     }
-    Ok((rtnetlink, interface))
-}
-
-fn interface_index(name: &str) -> Result<u32, LabError> {
-    if_nametoindex(name)
-        .map_err(|error| LabError::machine(format!("cannot find the interface {name}"), error))
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use podwall_compiler::{NodeState, compile};
+use ipnet::IpNet;
+use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_lab::{Families, ProblemReport};
 use podwall_policy::{Cluster, Consequence, ObjectKey, PlacementOptions, Problem, place, read};
 use podwall_ruleset::InterfaceName;
 
 use crate::input;
-use crate::options::IpFamilies;
+use crate::options::{self, IpFamilies, Switch};
 
 /// Problems were found; what was printed is safe all the same.
 const PROBLEMS_FOUND: u8 = 1;
@@ -33,7 +34,8 @@ pub struct Arguments {
     /// The namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// The interfaces of pods, as JSON: {"NAMESPACE/POD": "INTERFACE"}; pods without one are known by address
+    /// The interfaces of pods, as JSON: {"NAMESPACE/POD": "INTERFACE"}, or {"bridgePort": "INTERFACE"} as value;
+    /// pods without one are known by address
     #[arg(long, value_name = "FILE")]
     interfaces: Option<PathBuf>,
     /// How many nodes there are, if the manifests name fewer
@@ -42,6 +44,18 @@ pub struct Arguments {
     /// The families of the addresses that are assigned
     #[arg(long, value_enum, default_value = "ipv4")]
     ip_families: IpFamilies,
+    /// Whether packets are dropped that a pod sends from an address not its own
+    #[arg(long, value_name = "SWITCH", value_enum, default_value = "on")]
+    anti_spoofing: Switch,
+    /// What becomes of pods that no one has told the node of yet
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "accept")]
+    unknown_pods: options::UnknownPods,
+    /// With --unknown-pods drop: how the names of pods' interfaces begin; may be repeated
+    #[arg(long, value_name = "PREFIX", default_value = "veth", value_parser = parse_interface)]
+    pod_interface_prefix: Vec<InterfaceName>,
+    /// With --unknown-pods drop: where the addresses of bridged pods come from; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    bridge_range: Vec<IpNet>,
     /// How problems are printed, on standard error
     #[arg(long, value_enum, default_value = "text")]
     problems: ProblemFormat,
@@ -75,18 +89,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let placement = PlacementOptions { node_count: arguments.nodes.into(), ipv4, ipv6 };
     let cluster = place(&manifests, &placement, None);
     let node = choose_node(&cluster, arguments.node.as_deref())?;
-    let interfaces = match &arguments.interfaces {
-        Some(path) => read_interfaces(path, &cluster, &node)?,
+    let attachments = match &arguments.interfaces {
+        Some(path) => read_attachments(path, &cluster, &node)?,
         None => BTreeMap::new(),
     };
-    let compiled = compile(NodeState { cluster: &cluster, node: &node, interfaces: &interfaces });
+    let options = arguments.node_options();
+    let state = NodeState { cluster: &cluster, node: &node, attachments: &attachments, options: &options };
+    let compiled = compile(state);
     problems.extend(compiled.problems);
     print_problems(&problems, arguments.problems)?;
     // Loading the text again must not add to what is there: the table is made if need be, removed, made anew.
     let mut text = String::new();
     for id in compiled.ruleset.tables.keys() {
-        let name = format!("inet {}", id.name);
-        text.push_str(&format!("table {name} {{}}\ndelete table {name}\n"));
+        text.push_str(&format!("table {id} {{}}\ndelete table {id}\n"));
     }
     text.push_str(&compiled.ruleset.to_string());
     print_out(&text)?;
@@ -105,17 +120,31 @@ fn choose_node(cluster: &Cluster, wanted: Option<&str>) -> anyhow::Result<Arc<st
     Ok(name.clone())
 }
 
-/// The interfaces of this node's pods. An entry that cannot be used would leave a pod to its address, unnoticed.
-fn read_interfaces(
+impl Arguments {
+    fn node_options(&self) -> NodeOptions {
+        let unknown_pods = match self.unknown_pods {
+            options::UnknownPods::Accept => UnknownPods::Accept,
+            options::UnknownPods::Drop => UnknownPods::Drop {
+                interface_prefixes: self.pod_interface_prefix.clone(),
+                bridge_ranges: self.bridge_range.clone(),
+            },
+        };
+        NodeOptions { anti_spoofing: self.anti_spoofing == Switch::On, unknown_pods }
+    }
+}
+
+/// How this node's pods are attached. An entry that cannot be used would leave a pod to its address, unnoticed.
+fn read_attachments(
     path: &Path,
     cluster: &Cluster,
     node: &str,
-) -> anyhow::Result<BTreeMap<ObjectKey, InterfaceName>> {
+) -> anyhow::Result<BTreeMap<ObjectKey, Attachment>> {
     let file = path.display();
     let bytes = std::fs::read(path).with_context(|| file.to_string())?;
     let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes)
         .with_context(|| format!("{file}: expected {{\"NAMESPACE/POD\": \"INTERFACE\"}}"))?;
-    let mut interfaces = BTreeMap::new();
+    let mut attachments = BTreeMap::new();
+    let mut owners = BTreeMap::new();
     for (key, value) in entries {
         let Some((namespace, name)) = key.split_once('/') else {
             bail!("{file}: {key:?}: expected NAMESPACE/POD");
@@ -124,20 +153,31 @@ fn read_interfaces(
         let Some(pod) = cluster.pods.get(&pod_key) else {
             bail!("{file}: {key:?}: there is no such pod");
         };
-        let Some(text) = value.as_str() else {
-            bail!("{file}: {key:?}: expected the name of an interface, found {value}");
-        };
-        let interface = InterfaceName::new(text).with_context(|| format!("{file}: {key:?}"))?;
-        if let Some(other) = interfaces.iter().find(|(_, it)| **it == interface).map(|(other, _)| other)
-            && pod.node.as_deref() == Some(node)
-        {
+        let (interface, attachment) = read_attachment(&value).with_context(|| format!("{file}: {key:?}"))?;
+        if pod.node.as_deref() != Some(node) {
+            continue;
+        }
+        if let Some(other) = owners.insert(interface.clone(), pod_key.clone()) {
             bail!("{file}: {key:?}: {interface} is the interface of {other} already");
         }
-        if pod.node.as_deref() == Some(node) {
-            interfaces.insert(pod_key, interface);
-        }
+        attachments.insert(pod_key, attachment);
     }
-    Ok(interfaces)
+    Ok(attachments)
+}
+
+fn parse_interface(text: &str) -> Result<InterfaceName, String> {
+    InterfaceName::new(text).map_err(|error| error.to_string())
+}
+
+fn read_attachment(value: &serde_json::Value) -> anyhow::Result<(InterfaceName, Attachment)> {
+    let port =
+        value.as_object().filter(|object| object.len() == 1).and_then(|object| object.get("bridgePort"));
+    let attach = if port.is_some() { Attachment::Bridged } else { Attachment::Routed };
+    let Some(text) = port.unwrap_or(value).as_str() else {
+        bail!("expected the name of an interface or {{\"bridgePort\": \"INTERFACE\"}}, found {value}");
+    };
+    let interface = InterfaceName::new(text)?;
+    Ok((interface.clone(), attach(interface)))
 }
 
 fn print_problems(problems: &[Problem], format: ProblemFormat) -> anyhow::Result<()> {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{ArgAction, Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use podwall_lab::keep::{self, Kept};
-use podwall_lab::{Ending, Expectation, Lab, LabError, OutsideHost, RunOptions, Step};
-use podwall_policy::{Protocol, Transport, read};
+use podwall_lab::{Ending, Expectation, Lab, LabError, Layout, OutsideHost, RunOptions, Step};
+use podwall_policy::{ObjectKey, Protocol, Transport, read};
 
 use crate::input;
-use crate::options::IpFamilies;
+use crate::options::{IpFamilies, Switch, UnknownPods};
 
 /// The options of `podwall lab`.
 #[derive(Args)]
@@ -43,6 +43,21 @@ struct RunArguments {
     /// The families that are used and probed
     #[arg(long, value_enum, default_value = "ipv4")]
     ip_families: IpFamilies,
+    /// How pods are attached to their nodes
+    #[arg(long, value_enum, default_value = "routed")]
+    layout: LayoutName,
+    /// Whether packets are dropped that a pod sends from an address not its own
+    #[arg(long, value_name = "SWITCH", value_enum, default_value = "on")]
+    anti_spoofing: Switch,
+    /// What becomes of pods that no one has told their node of yet
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "accept")]
+    unknown_pods: UnknownPods,
+    /// A pod that is up, but that no node has been told of; may be repeated
+    #[arg(long, value_name = "NAMESPACE/POD", value_parser = parse_pod)]
+    unknown: Vec<ObjectKey>,
+    /// A setting of the kernel to be written on every node; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_sysctl)]
+    node_sysctl: Vec<(String, String)>,
     /// The namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
@@ -78,6 +93,23 @@ struct RunArguments {
     /// Set by --keep for the process that stays.
     #[arg(long, hide = true)]
     kept: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LayoutName {
+    /// By an interface each, as the ptp plugin does
+    Routed,
+    /// By a bridge on each node, as the bridge plugin does
+    Bridged,
+}
+
+impl From<LayoutName> for Layout {
+    fn from(name: LayoutName) -> Self {
+        match name {
+            LayoutName::Routed => Layout::Routed,
+            LayoutName::Bridged => Layout::Bridged,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -185,6 +217,11 @@ fn options(arguments: RunArguments) -> anyhow::Result<RunOptions> {
     Ok(RunOptions {
         node_count: arguments.nodes.into(),
         families: arguments.ip_families.into(),
+        layout: arguments.layout.into(),
+        node_sysctls: arguments.node_sysctl,
+        anti_spoofing: arguments.anti_spoofing == Switch::On,
+        drop_unknown: arguments.unknown_pods == UnknownPods::Drop,
+        unknown: arguments.unknown.into_iter().collect(),
         outside: arguments.outside,
         transports: arguments.probe.into_iter().collect(),
         timeout: Duration::from_millis(arguments.timeout.into()),
@@ -216,6 +253,29 @@ fn parse_outside(text: &str) -> Result<OutsideHost, String> {
         return Err(format!("{address} is not the address of a host"));
     }
     Ok(OutsideHost { name: name.into(), addresses })
+}
+
+fn parse_pod(text: &str) -> Result<ObjectKey, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(ObjectKey::new(namespace, name))
+        }
+        _ => Err("expected NAMESPACE/POD".to_owned()),
+    }
+}
+
+/// As sysctl(8) takes it, into a path below `/proc/sys`.
+fn parse_sysctl(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let path = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
+    if path.split('/').any(|part| part.is_empty() || part == "..") {
+        return Err(format!("{name:?} is not the name of a setting"));
+    }
+    // Other settings are those of the whole machine.
+    if !path.starts_with("net/") {
+        return Err(format!("{name}: only settings of net can be set for one node"));
+    }
+    Ok((path, value.to_owned()))
 }
 
 fn parse_probe(text: &str) -> Result<Transport, String> {

@@ -19,3 +19,21 @@ impl From<IpFamilies> for Families {
         Families { ipv4: families != IpFamilies::Ipv6, ipv6: families != IpFamilies::Ipv4 }
     }
 }
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+/// What becomes of pods that no one has told their node of yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UnknownPods {
+    /// They are open until they are known
+    Accept,
+    /// They are closed for all but their own node
+    Drop,
+}

@@ -1,9 +1,12 @@
 //! The plumbing of the lab with real packets: does what nothing forbids arrive, and does what is forbidden not?
 //! Needs a machine that lets us have network namespaces.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -90,8 +93,15 @@ fn probes(report: &Value, step: usize) -> &Vec<Value> {
 fn what_nothing_forbids_arrives_in_both_families() {
     let folder = Folder::new("open");
     let path = folder.file("pods.yaml", PODS);
+    for layout in ["routed", "bridged"] {
+        open_in_both_families(&path, layout);
+    }
+}
+
+fn open_in_both_families(path: &str, layout: &str) {
     let outside = "internet=203.0.113.9,2001:db8::9";
-    let (code, report) = lab(&["--step", &path, "--ip-families", "dual", "--outside", outside]);
+    let more = ["--ip-families", "dual", "--layout", layout, "--outside", outside];
+    let (code, report) = lab(&[&["--step", path][..], &more].concat());
     assert_eq!((code, &report["mismatches"]), (0, &Value::from(0)));
     let probes = probes(&report, 0);
     for probe in probes {
@@ -138,12 +148,14 @@ fn steps_close_and_open_again_and_pods_may_move() {
     let closed = folder.file("closed.yaml", &format!("{PODS}{DENY_ALL}"));
     let moved = folder.file("moved.yaml", &PODS.replace("nodeName: a", "nodeName: c"));
     let steps = ["--step", &open, "--step", &closed, "--step", &moved, "--step", &closed, "--step", &open];
-    let (code, report) = lab(&steps);
-    assert_eq!((code, &report["mismatches"]), (0, &Value::from(0)));
-    let denied = |step| probes(&report, step).iter().filter(|probe| probe["allowed"] == false).count();
-    assert_eq!([denied(0), denied(2), denied(4)], [0, 0, 0]);
-    assert!(denied(1) > 0);
-    assert_eq!(denied(1), denied(3));
+    for layout in ["routed", "bridged"] {
+        let (code, report) = lab(&[&steps[..], &["--layout", layout, "--ip-families", "dual"]].concat());
+        assert_eq!((code, &report["mismatches"]), (0, &Value::from(0)), "{layout}");
+        let denied = |step| probes(&report, step).iter().filter(|probe| probe["allowed"] == false).count();
+        assert_eq!([denied(0), denied(2), denied(4)], [0, 0, 0], "{layout}");
+        assert!(denied(1) > 0, "{layout}");
+        assert_eq!(denied(1), denied(3), "{layout}");
+    }
 }
 
 #[test]
@@ -187,13 +199,19 @@ fn refused_manifests_are_not_probed() {
 
 #[test]
 fn a_kept_lab_can_be_entered_and_removed() {
-    let folder = Folder::new("keep");
+    for layout in ["routed", "bridged"] {
+        keep_and_remove(layout);
+    }
+}
+
+fn keep_and_remove(layout: &str) {
+    let folder = Folder::new(&format!("keep-{layout}"));
     let path = folder.file("pods.yaml", PODS);
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_podwall"));
         command.args(arguments).env("XDG_RUNTIME_DIR", &folder.0).output().expect("the program runs")
     };
-    let kept = run(&["lab", "run", "--step", &path, "--probe", "TCP/80", "--keep"]);
+    let kept = run(&["lab", "run", "--step", &path, "--probe", "TCP/80", "--keep", "--layout", layout]);
     assert_eq!(kept.status.code(), Some(0), "{}", String::from_utf8_lossy(&kept.stderr));
     let inside = run(&["lab", "shell", "default/client", "--", "cat", "/proc/net/fib_trie"]);
     let text = String::from_utf8_lossy(&inside.stdout);
@@ -202,4 +220,117 @@ fn a_kept_lab_can_be_entered_and_removed() {
     let down = run(&["lab", "down"]);
     assert!(String::from_utf8_lossy(&down.stderr).contains("removed 1 lab"));
     assert!(String::from_utf8_lossy(&run(&["lab", "down"]).stderr).contains("no kept lab"));
+}
+
+#[test]
+fn a_pod_that_no_node_knows_is_closed_for_all_but_its_own_node() {
+    let folder = Folder::new("unknown");
+    let path = folder.file("pods.yaml", PODS);
+    for layout in ["routed", "bridged"] {
+        let arguments = ["--step", &path, "--layout", layout, "--ip-families", "dual", "--probe", "TCP/8080"];
+        let more = ["--probe", "ICMP", "--outside", "internet=203.0.113.9,2001:db8::9"];
+        let unknown = ["--unknown", "default/client", "--unknown-pods"];
+        let run = |what| lab(&[&arguments[..], &more, &unknown, &[what]].concat());
+        let (code, report) = run("drop");
+        assert_eq!((code, &report["mismatches"]), (0, &Value::from(0)), "{layout}");
+        // The pod on the host's network of node a is its node.
+        let own_node = ["node/a", "pod/default/host"].map(Value::from);
+        for probe in probes(&report, 0) {
+            let ends = [&probe["from"], &probe["to"]];
+            let is_own = ends.iter().any(|end| own_node.contains(*end));
+            let concerned = ends.iter().any(|end| **end == "pod/default/client");
+            assert_eq!(probe["allowed"], !concerned || is_own, "{layout}: {probe}");
+        }
+        let (code, report) = run("accept");
+        assert_eq!((code, &report["mismatches"]), (0, &Value::from(0)), "{layout}");
+        assert!(probes(&report, 0).iter().all(|probe| probe["allowed"] == true), "{layout}");
+    }
+}
+
+#[test]
+fn a_bridge_that_hides_its_packets_is_said_and_not_probed() {
+    let folder = Folder::new("hidden");
+    let path = folder.file("pods.yaml", PODS);
+    for setting in ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"] {
+        let setting = format!("net.bridge.{setting}");
+        let off = format!("{setting}=0");
+        let run =
+            |layout| podwall(&["lab", "run", "--step", &path, "--layout", layout, "--node-sysctl", &off]);
+        let bridged = run("bridged");
+        let errors = String::from_utf8_lossy(&bridged.stderr);
+        assert_eq!((bridged.status.code(), bridged.stdout.len()), (Some(4), 0), "{errors}");
+        assert!(errors.contains("would not be enforced"), "{errors}");
+        assert!(errors.contains(&format!("sysctl -w {setting}=1")), "{errors}");
+        assert_eq!(run("routed").status.code(), Some(0));
+    }
+}
+
+/// How many labs are interrupted, and after how long at most.
+const INTERRUPTED: u64 = 50;
+const INTERRUPTED_AFTER: u64 = 1000;
+
+#[test]
+fn an_interrupted_lab_leaves_nothing() {
+    let folder = Folder::new("interrupted");
+    let path = folder.file("pods.yaml", PODS);
+    let closed = folder.file("closed.yaml", &format!("{PODS}{DENY_ALL}"));
+    let (links, mounts) = (fs::read_to_string("/proc/net/dev"), fs::read_to_string("/proc/self/mounts"));
+    let names = |text: std::io::Result<String>| -> BTreeSet<String> {
+        let text = text.expect("a list of the kernel");
+        text.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+    };
+    let interrupt_some = |worker: u64| {
+        for number in (worker..INTERRUPTED).step_by(5) {
+            interrupt(&folder.0, [&path, &closed], number);
+        }
+    };
+    thread::scope(|scope| (0..5).for_each(|worker| drop(scope.spawn(move || interrupt_some(worker)))));
+    let down = podwall_in(&folder.0, &["lab", "down"]).output().expect("the program runs");
+    assert_eq!(down.status.code(), Some(0));
+    // The kernel takes namespaces away in its own time.
+    let started = Instant::now();
+    while !processes_of(&folder.0).is_empty() && started.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(processes_of(&folder.0), Vec::<String>::new(), "processes, and the namespaces that they hold");
+    let states: Vec<_> = fs::read_dir(folder.0.join("podwall-lab")).into_iter().flatten().flatten().collect();
+    assert!(states.is_empty(), "{states:?}");
+    assert_eq!(names(fs::read_to_string("/proc/net/dev")), names(links));
+    let before = mounts.expect("a list of the kernel");
+    assert_eq!(fs::read_to_string("/proc/self/mounts").expect("a list of the kernel"), before);
+}
+
+/// Starts a lab and ends it at some moment, by the number as everything else of it.
+fn interrupt(folder: &Path, steps: [&str; 2], number: u64) {
+    let layout = if number.is_multiple_of(2) { "routed" } else { "bridged" };
+    let mut arguments = vec!["lab", "run", "--step", steps[0], "--step", steps[1], "--layout", layout];
+    arguments.extend((number % 4 < 2).then_some("--keep"));
+    let mut command = podwall_in(folder, &arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program runs");
+    // Spread over the whole time, and not in the order of the numbers.
+    thread::sleep(Duration::from_millis(number * 617 % INTERRUPTED_AFTER));
+    let signal = if number.is_multiple_of(3) { "INT" } else { "KILL" };
+    let _ = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    child.wait().expect("the program ends");
+}
+
+/// The program, with a place for its state that nobody else uses.
+fn podwall_in(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podwall"));
+    command.args(arguments).env("XDG_RUNTIME_DIR", folder);
+    command
+}
+
+/// The processes of labs whose state is in this folder. A network namespace without a name or a mount lives by
+/// these alone.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let wanted = format!("XDG_RUNTIME_DIR={}", folder.display());
+    let is_wanted = |process: &PathBuf| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").expect("a list of processes").flatten().map(|entry| entry.path());
+    let named = |process: PathBuf| process.display().to_string();
+    processes.filter(is_wanted).map(named).collect()
 }

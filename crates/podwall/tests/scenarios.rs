@@ -1,4 +1,5 @@
-//! The acceptance scenarios of `integration/scenarios`, each in the lab with real packets, for IPv4, IPv6 and both.
+//! The acceptance scenarios of `integration/scenarios`, each in the lab with real packets, for IPv4, IPv6 and both,
+//! with routed and with bridged pods.
 //!
 //! ```text
 //! scenario.yaml ─► podwall lab run --step ... --expect expect.yaml --json ─► exit code, JSON
@@ -20,7 +21,7 @@ use podwall_policy::tree::{self, Tree, Value};
 use serde_json::Value as Json;
 
 /// How many scenarios run at a time.
-const WORKERS: usize = 2;
+const WORKERS: usize = 3;
 /// How long one may take.
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long it then has to remove its lab.
@@ -172,10 +173,29 @@ impl Family {
     }
 }
 
+/// How pods are attached in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Routed,
+    Bridged,
+}
+
+impl Layout {
+    const ALL: [Layout; 2] = [Layout::Routed, Layout::Bridged];
+
+    fn name(self) -> &'static str {
+        match self {
+            Layout::Routed => "routed",
+            Layout::Bridged => "bridged",
+        }
+    }
+}
+
 /// One run of a scenario.
 struct Case<'a> {
     scenario: &'a Scenario,
     family: Family,
+    layout: Layout,
     /// False for the run that must notice that nothing is enforced.
     enforce: bool,
 }
@@ -183,21 +203,24 @@ struct Case<'a> {
 impl Case<'_> {
     fn name(&self) -> String {
         let enforced = if self.enforce { "" } else { " unenforced" };
-        format!("{} {}{enforced}", self.scenario.name, self.family.name())
+        let bridged = if self.layout == Layout::Bridged { " bridged" } else { "" };
+        format!("{} {}{bridged}{enforced}", self.scenario.name, self.family.name())
     }
 }
 
 fn read_cases(folder: &Path) -> Result<Vec<Case<'static>>> {
     // They live as long as the process.
     let scenarios: &'static [Scenario] = read_scenarios(folder)?.leak();
-    let mut cases: Vec<Case> = scenarios
-        .iter()
-        .flat_map(|scenario| scenario.families.iter().map(move |family| (scenario, *family)))
-        .map(|(scenario, family)| Case { scenario, family, enforce: true })
-        .collect();
+    let mut cases: Vec<Case> = Vec::new();
+    for scenario in scenarios {
+        for layout in Layout::ALL.into_iter().filter(|layout| scenario.is_run(*layout)) {
+            let families = scenario.families.iter();
+            cases.extend(families.map(|family| Case { scenario, family: *family, layout, enforce: true }));
+        }
+    }
     let scenario = scenarios.iter().find(|scenario| scenario.name == UNENFORCED);
     let scenario = scenario.ok_or_else(|| format!("{}: {UNENFORCED} is missing", folder.display()))?;
-    cases.push(Case { scenario, family: Family::Dual, enforce: false });
+    cases.push(Case { scenario, family: Family::Dual, layout: Layout::Routed, enforce: false });
     Ok(cases)
 }
 
@@ -259,6 +282,13 @@ impl Scenario {
             probe: list("probe")?,
             wanted,
         })
+    }
+}
+
+impl Scenario {
+    /// What is refused is refused before there is a pod to attach.
+    fn is_run(&self, layout: Layout) -> bool {
+        layout == Layout::Routed || matches!(self.wanted, Wanted::Expectations { .. })
     }
 }
 
@@ -461,6 +491,7 @@ fn command(case: &Case, steps: &[PathBuf]) -> Command {
     let scenario = case.scenario;
     let mut command = Command::new(env!("CARGO_BIN_EXE_podwall"));
     command.args(["lab", "run", "--json", "--nodes", &scenario.nodes, "--ip-families", case.family.name()]);
+    command.args(["--layout", case.layout.name()]);
     for step in steps {
         command.arg("--step").arg(step);
     }

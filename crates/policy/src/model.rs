@@ -69,6 +69,8 @@ pub struct Pod {
     pub started: Arc<str>,
     /// The ports its containers and sidecars declare (S105, S106).
     pub ports: Vec<ContainerPort>,
+    /// What the annotation `podwall.io/anti-spoofing` says, `enabled` or `disabled`; `None` when the node decides.
+    pub anti_spoofing: Option<bool>,
     /// Where it was read.
     pub location: Option<Location>,
 }

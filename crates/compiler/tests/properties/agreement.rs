@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use podwall_policy::{ObjectKey, evaluate};
 use proptest::prelude::*;
@@ -50,4 +51,24 @@ fn the_ruleset_says_what_the_specification_says() {
     let share = denied.get() * 100 / judged.get().max(1);
     println!("{} connections judged in {cases} clusters, {share} % denied", judged.get());
     assert!((20..=80).contains(&share), "the generator has lost its balance: {share} % denied");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// A pod sends from the addresses that it owns, and from no other pod's, node's or outside host's.
+    #[test]
+    fn a_pod_sends_from_its_own_addresses_only(cluster in cluster()) {
+        let nodes = Nodes::compile(&cluster, &BTreeSet::new());
+        let owners = cluster.address_owners();
+        let elsewhere = ["172.18.0.10", "203.0.113.98", "169.254.1.1", "2001:db8::98", "fe80::1"];
+        let addresses: Vec<IpAddr> =
+            owners.keys().copied().chain(elsewhere.iter().map(|it| it.parse().unwrap())).collect();
+        for (key, pod) in cluster.pods.iter().filter(|(_, pod)| pod.takes_part() && !pod.addresses.is_empty()) {
+            for address in &addresses {
+                let own = owners.get(address) == Some(&key);
+                prop_assert_eq!(nodes.may_send_from(&cluster, key, *address), own, "{} {} {:?}", key, address, pod);
+            }
+        }
+    }
 }

@@ -140,6 +140,7 @@ fn pod() -> impl Strategy<Value = (Arc<str>, Pod)> {
                 terminating: false,
                 started,
                 ports,
+                anti_spoofing: None,
                 location: None,
             };
             (namespace, pod)

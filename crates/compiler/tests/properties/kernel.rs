@@ -104,10 +104,15 @@ fn set_refs(rule: &Rule) -> impl Iterator<Item = &SetRef> {
 }
 
 fn set_names(rule: &Rule) -> impl Iterator<Item = &Name> {
-    set_refs(rule).filter_map(|set| match set {
+    let named = set_refs(rule).filter_map(|set| match set {
         SetRef::Named(name) => Some(name),
         SetRef::Anonymous(_) => None,
-    })
+    });
+    let inverted = rule.matches.iter().filter_map(|condition| match condition {
+        Match::NotIn(_, set) => Some(set),
+        _ => None,
+    });
+    named.chain(inverted)
 }
 
 fn rule_targets(rule: &Rule) -> impl Iterator<Item = &Name> {

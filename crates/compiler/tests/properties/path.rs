@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use podwall_compiler::{NodeState, compile};
+use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, ObjectKey};
 use podwall_ruleset::{InterfaceName, Known, Operation, Ruleset, diff};
 use proptest::prelude::*;
@@ -14,8 +14,13 @@ use crate::kernel::apply;
 fn compiled(cluster: &Cluster) -> Ruleset {
     let name = |key: &ObjectKey| InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
     let local = cluster.pods.keys().filter(|key| !key.name.ends_with('0'));
-    let interfaces: BTreeMap<ObjectKey, InterfaceName> = local.map(|key| (key.clone(), name(key))).collect();
-    compile(NodeState { cluster, node: "node-1", interfaces: &interfaces }).ruleset
+    let attach = |key: &ObjectKey| match key.name.ends_with(['1', '4']) {
+        true => Attachment::Bridged(name(key)),
+        false => Attachment::Routed(name(key)),
+    };
+    let attachments: BTreeMap<ObjectKey, Attachment> = local.map(|key| (key.clone(), attach(key))).collect();
+    let options = NodeOptions::default();
+    compile(NodeState { cluster, node: "node-1", attachments: &attachments, options: &options }).ruleset
 }
 
 proptest! {
@@ -55,6 +60,9 @@ proptest! {
         let key = moved.get(&state.pods.keys().cloned().collect::<Vec<_>>()).clone();
         let pod = after.pods.get_mut(&key).unwrap();
         prop_assume!(pod.node.as_deref() != Some("node-1"));
+        // An address that it leaves to a local pod would change what that pod may send from.
+        let left: Vec<_> = pod.addresses.clone();
+        prop_assume!(state.pods.iter().all(|(it, pod)| *it == key || !pod.addresses.iter().any(|address| left.contains(address))));
         pod.addresses = vec!["10.244.1.200".parse().unwrap(), "fd00:10:244::200".parse().unwrap()];
         let transaction = diff(&Known::Exactly(compiled(&state)), &compiled(&after));
         let elements_only = |it: &Operation| {

@@ -1,9 +1,10 @@
 //! The way a connection's first packet takes through the nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_compiler::{NodeState, compile};
+use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Protocol, Transport};
 use podwall_ruleset::{Hook, InterfaceName, Packet, Ruleset, judge};
 
@@ -24,7 +25,11 @@ impl Nodes {
             .nodes
             .keys()
             .map(|node| {
-                let compiled = compile(NodeState { cluster, node, interfaces: &interfaces });
+                let attach = |key: &ObjectKey| (key.clone(), Attachment::Routed(interfaces[key].clone()));
+                let attachments = interfaces.keys().map(attach).collect();
+                let options = NodeOptions::default();
+                let compiled =
+                    compile(NodeState { cluster, node, attachments: &attachments, options: &options });
                 assert!(compiled.problems.is_empty());
                 (node.clone(), compiled.ruleset)
             })
@@ -62,8 +67,21 @@ impl Nodes {
         }
         way.into_iter().all(|(node, hook, input_interface, output_interface)| {
             let ruleset = &self.rulesets[&node.expect("a pod or node has a node")];
-            judge(ruleset, &packet(flow, hook, input_interface, output_interface))
+            let at = |hook, output: &Option<InterfaceName>| {
+                judge(ruleset, &packet(flow, hook, input_interface.clone(), output.clone()))
+            };
+            // What arrives is seen before it is routed, too.
+            (input_interface.is_none() || at(Hook::Prerouting, &None)) && at(hook, &output_interface)
         })
+    }
+
+    /// True when the pod's node lets a packet in from the pod's interface that says it comes from `source`.
+    pub fn may_send_from(&self, cluster: &Cluster, pod: &ObjectKey, source: IpAddr) -> bool {
+        let node = cluster.pods[pod].node.as_ref().expect("a pod has a node");
+        let end = |address| Endpoint::Outside(address);
+        let flow = Flow { from: end(source), to: end(source), transport: Transport::Port(Protocol::Udp, 9) };
+        let interface = Some(self.interfaces[pod].clone());
+        judge(&self.rulesets[node], &packet(&flow, Hook::Prerouting, interface, None))
     }
 
     fn place(&self, cluster: &Cluster, end: &Endpoint) -> Place {

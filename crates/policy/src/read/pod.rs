@@ -15,11 +15,15 @@ use crate::selector::Labels;
 const SPEC: [&str; 7] =
     ["containers", "initContainers", "nodeName", "hostNetwork", "restartPolicy", "volumes", "image"];
 
+/// Switches the check of the source addresses of a pod's packets: `enabled` or `disabled`.
+const ANTI_SPOOFING_ANNOTATION: &str = "podwall.io/anti-spoofing";
+
 pub(super) fn read_pod(root: &Field, default_namespace: &Arc<str>) -> Reading<(ObjectKey, Pod)> {
     check_top_level(root, &SPEC)?;
     let metadata = read_metadata(root, NameRule::Subdomain, default_namespace)?;
     let key = metadata.key();
     let mut pod = read_spec(root.get("spec"), metadata.labels.clone())?;
+    pod.anti_spoofing = read_anti_spoofing(root.get("metadata"))?;
     read_status(root, metadata, &mut pod)?;
     Ok((key, pod))
 }
@@ -28,7 +32,21 @@ pub(super) fn read_pod(root: &Field, default_namespace: &Arc<str>) -> Reading<(O
 pub(super) fn read_template(template: &Field) -> Reading<Pod> {
     template.known(&["metadata", "spec"])?;
     let labels = template.get("metadata").map_or(Ok(Labels::new()), |metadata| read_labels(&metadata))?;
-    read_spec(template.get("spec"), labels)
+    let mut pod = read_spec(template.get("spec"), labels)?;
+    pod.anti_spoofing = read_anti_spoofing(template.get("metadata"))?;
+    Ok(pod)
+}
+
+/// The one annotation that is ours.
+fn read_anti_spoofing(metadata: Option<Field>) -> Reading<Option<bool>> {
+    let Some(annotations) = metadata.and_then(|it| it.get("annotations")) else { return Ok(None) };
+    annotations.mapping()?;
+    let Some(field) = annotations.get(ANTI_SPOOFING_ANNOTATION) else { return Ok(None) };
+    match &**field.string()? {
+        "enabled" => Ok(Some(true)),
+        "disabled" => Ok(Some(false)),
+        other => Err(field.fault(format!("{} is neither enabled nor disabled", printable(other)))),
+    }
 }
 
 fn read_spec(spec: Option<Field>, labels: Labels) -> Reading<Pod> {
@@ -41,6 +59,7 @@ fn read_spec(spec: Option<Field>, labels: Labels) -> Reading<Pod> {
         terminating: false,
         started: "".into(),
         ports: Vec::new(),
+        anti_spoofing: None,
         location: None,
     };
     let Some(spec) = spec else { return Ok(pod) };

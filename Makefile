@@ -45,8 +45,18 @@ licences: ## licences and banned crates (installs cargo-deny when it is missing)
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check licenses bans sources
 
+# The folder of kube-apiserver, etcd and kube-proxy; built from Go modules when it is not there.
+KUBEBUILDER_ASSETS ?= $(CURDIR)/target/kube
+
+.PHONY: kube-proxy
+kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and bridged (root; builds it: 5 minutes)
+	@./.ci/tools curl openssl iptables
+	[ -x $(KUBEBUILDER_ASSETS)/kube-proxy ] || integration/kube-proxy/build $(KUBEBUILDER_ASSETS)
+	$(CARGO) build --package podwall
+	KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS) integration/kube-proxy/run
+
 .PHONY: bench
-bench: tools ## update latency beside the kernel's own floor, in a fresh network namespace
+bench: tools ## how long a change takes, stage by stage, in a fresh network namespace
 	$(CARGO) bench --package podwall-benches
 
 # What building and testing need beyond a shell, and how to get it on Debian.

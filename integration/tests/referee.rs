@@ -21,7 +21,7 @@ use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, bridge_t
 use podwall_netlink::{Kernel, ReadBack};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{Cluster, ObjectKey, PlacementOptions, place};
-use podwall_ruleset::{InterfaceName, Known, Ruleset, diff};
+use podwall_ruleset::{HardwareAddress, InterfaceName, Known, Ruleset, diff};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -98,7 +98,10 @@ fn compiled(cluster: &Cluster) -> Ruleset {
         let interface = InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
         let attachment = match key.name.as_bytes().last() {
             Some(b'3') => return None,
-            Some(b'1' | b'4') => Attachment::Bridged(interface),
+            Some(b'1' | b'4') => Attachment::Bridged {
+                port: interface,
+                hardware_address: Some(HardwareAddress([2, 0, 0, 0, 0xab, 1])),
+            },
             _ => Attachment::Routed(interface),
         };
         Some((key.clone(), attachment))

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use podwall_policy::{Cluster, ObjectKey, Pod, Problem};
-use podwall_ruleset::{Family, InterfaceName, Ruleset, TableId};
+use podwall_ruleset::{Family, HardwareAddress, InterfaceName, Ruleset, TableId};
 
 /// The state of the cluster as one node sees it.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ impl<'a> NodeState<'a> {
     fn routed_interface(self, key: &ObjectKey) -> Option<&'a InterfaceName> {
         match self.attachments.get(key) {
             Some(Attachment::Routed(interface)) => Some(interface),
-            Some(Attachment::Bridged(_)) | None => None,
+            Some(Attachment::Bridged { .. }) | None => None,
         }
     }
 }
@@ -65,7 +65,13 @@ pub enum Attachment {
     Routed(InterfaceName),
     /// A port of a bridge. Packets are seen to come from and go to the bridge, so policy is keyed by address, and
     /// the port is where an address is made worth trusting.
-    Bridged(InterfaceName),
+    Bridged {
+        /// The port.
+        port: InterfaceName,
+        /// The hardware address of the pod's side, if it is known. A frame from another would teach the bridge a
+        /// wrong way, and what is for somebody else would go to this pod.
+        hardware_address: Option<HardwareAddress>,
+    },
 }
 
 /// What a node's operator chooses.

@@ -61,6 +61,21 @@ pub fn link_local() -> Name {
     name("link-local")
 }
 
+/// The set of ports whose pod's hardware address is known.
+pub fn bound() -> Name {
+    name("bound")
+}
+
+/// The set of the hardware addresses that a port's frames may come from.
+pub fn hardware() -> Name {
+    name("hardware-addresses")
+}
+
+/// The chain that judges the hardware address of a frame.
+pub fn hardware_chain() -> Name {
+    name("hardware")
+}
+
 /// The map from a bridge's ports to what they may advertise.
 pub fn neighbours() -> Name {
     name("neighbours")

@@ -1,7 +1,8 @@
 //! Anti-spoofing: what enters from a pod's interface has a source address of the pod, or is dropped and counted.
 //!
 //! ```text
-//! prerouting   iifname . ip saddr @sources.v4       accept     the pod's own address
+//! prerouting   iifname @bound                       jump hardware   (bridge) whose frames are whose
+//!              iifname . ip saddr @sources.v4       accept     the pod's own address
 //!              iifname . arp saddr ip @sources.v4   accept     (bridge) and what its ARP says of itself
 //!              iifname @checked                     jump spoofed
 //! spoofed      what duplicate address detection, neighbour discovery, MLD and DHCP need
@@ -55,8 +56,18 @@ pub fn check_bridged(state: NodeState<'_>) -> Option<Table> {
     let mut sources = Sources::new();
     let mut table = Table::default();
     let mut neighbours = Set::new(&[ValueType::Interface]).to_verdicts();
+    let mut bound = Set::new(&[ValueType::Interface]);
+    let mut hardware = Set::new(&[ValueType::Interface, ValueType::Hardware]);
     for (key, pod) in state.local_pods().filter(|(_, pod)| is_checked(state, pod)) {
-        let Some(Attachment::Bridged(port)) = state.attachments.get(key) else { continue };
+        let Some(Attachment::Bridged { port, hardware_address }) = state.attachments.get(key) else {
+            continue;
+        };
+        if let Some(address) = hardware_address {
+            let port = Value::Interface(port.clone());
+            bound.elements.insert(Key::one(port.clone()), Element::default());
+            let pair = Key::Exact([port, Value::Hardware(*address)].into_iter().collect());
+            hardware.elements.insert(pair, Element::default());
+        }
         let own = pod.addresses.iter().filter(|address| owners.get(*address) == Some(&key));
         let own: Vec<IpAddr> = own.copied().collect();
         sources.add(port, &own);
@@ -69,7 +80,9 @@ pub fn check_bridged(state: NodeState<'_>) -> Option<Table> {
     if sources.is_empty() {
         return None;
     }
-    let mut rules = vec![advertisement_rule()];
+    let is_bound = Match::in_set(Field::InputInterface, &name::bound());
+    let mut rules =
+        vec![Rule::verdict([is_bound], Verdict::Jump(name::hardware_chain())), advertisement_rule()];
     rules.extend(sources.rules());
     let arp = Match::In(
         [Field::InputInterface, Field::ArpSource].into_iter().collect(),
@@ -77,6 +90,9 @@ pub fn check_bridged(state: NodeState<'_>) -> Option<Table> {
     );
     rules.insert(rules.len() - 1, Rule::verdict([arp], Verdict::Accept));
     table.sets.extend(sources.into_sets());
+    table.sets.insert(name::bound(), bound);
+    table.sets.insert(name::hardware(), hardware);
+    table.chains.insert(name::hardware_chain(), hardware_chain());
     table.sets.insert(name::neighbours(), neighbours);
     let mut advertisement = Set::new(&[ValueType::Icmpv6Type]);
     advertisement.elements.insert(Key::one(Value::Icmpv6Type(136)), Element::default());
@@ -179,6 +195,14 @@ fn anonymous_ranges<const N: usize>(field: Field, of: ValueType, ranges: [(Value
     let mut set = Set::new(&[of]).of_ranges();
     set.elements.extend(ranges.map(|(first, last)| (Key::Range(first, last), Element::default())));
     Match::In([field].into_iter().collect(), SetRef::Anonymous(Box::new(set)))
+}
+
+/// Before the bridge learns from the frame.
+fn hardware_chain() -> Chain {
+    let pair = [Field::InputInterface, Field::SourceHardware].into_iter().collect();
+    let own = Match::In(pair, SetRef::Named(name::hardware()));
+    let rules = vec![Rule::verdict([own], Verdict::Return), Rule::verdict([], Verdict::Drop).counted()];
+    Chain { base: None, comment: Some(Comment::new("the hardware address is not the pod's")), rules }
 }
 
 /// A neighbour advertisement, by the port it comes from.

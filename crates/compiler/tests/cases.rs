@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{ObjectKey, PlacementOptions, Pod, place};
-use podwall_ruleset::InterfaceName;
+use podwall_ruleset::{HardwareAddress, InterfaceName};
 
 const NODE: &str = "node-1";
 /// A case with this comment in it is compiled with unknown pods closed.
@@ -65,7 +65,13 @@ fn outcome(yaml: &[u8]) -> (String, String) {
             let interface = InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
             match label(pod).as_deref() {
                 Some("none") => None,
-                Some("bridged") => Some((key.clone(), Attachment::Bridged(interface))),
+                Some("bridged") => Some((
+                    key.clone(),
+                    Attachment::Bridged {
+                        port: interface,
+                        hardware_address: Some(HardwareAddress([2, 0, 0, 0, 0, 1])),
+                    },
+                )),
                 _ => Some((key.clone(), Attachment::Routed(interface))),
             }
         })

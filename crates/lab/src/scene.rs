@@ -8,7 +8,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use podwall_compiler::Attachment;
 use podwall_policy::{Cluster, ContainerPort, Endpoint, ObjectKey, Pod};
-use podwall_ruleset::InterfaceName;
+use podwall_ruleset::{HardwareAddress, InterfaceName};
+
+use crate::host::hardware_address;
 
 /// Which address families take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,12 +176,17 @@ impl Scene {
 
     /// How the pods on `node` are attached.
     pub fn attachments(&self, node: &str, layout: Layout) -> BTreeMap<ObjectKey, Attachment> {
-        let attachment = |interface| match layout {
-            Layout::Routed => Attachment::Routed(interface),
-            Layout::Bridged => Attachment::Bridged(interface),
+        let attachment = |place: &PodPlace| {
+            let interface = place.interface.clone()?;
+            let hardware =
+                || place.addresses.first().map(|address| HardwareAddress(hardware_address(*address)));
+            Some(match layout {
+                Layout::Routed => Attachment::Routed(interface),
+                Layout::Bridged => Attachment::Bridged { port: interface, hardware_address: hardware() },
+            })
         };
         let local = self.pods.iter().filter(|(_, place)| &*place.node == node);
-        local.filter_map(|(key, place)| Some((key.clone(), attachment(place.interface.clone()?)))).collect()
+        local.filter_map(|(key, place)| Some((key.clone(), attachment(place)?))).collect()
     }
 
     /// A node's range is wide where nobody else has an address in it, and a single address where somebody has.

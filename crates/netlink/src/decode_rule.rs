@@ -278,6 +278,8 @@ mod tests {
             Family::Inet => vec![Match::Family(IpFamily::Ipv4), Match::Family(IpFamily::Ipv6)],
             Family::Bridge => vec![
                 is_in(&[ArpSource]),
+                is_in(&[InputInterface, Field::SourceHardware]),
+                is_in(&[Field::SourceHardware]),
                 is_in(&[InputInterface, ArpSource]),
                 Match::NotIn(ArpSource, name()),
             ],

@@ -134,8 +134,9 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
 
     /// Loads the fields behind each other into the registers, from the first on, and looks them up.
     fn lookup(&mut self, fields: &[Field], reference: &SetRef, how: Lookup) -> Result<(), &'static str> {
-        if fields.contains(&Field::ArpSource) && self.family != Family::Bridge {
-            return Err("`arp saddr` in a table of another family than bridge");
+        let of_frames = [Field::ArpSource, Field::SourceHardware];
+        if self.family != Family::Bridge && of_frames.iter().any(|field| fields.contains(field)) {
+            return Err("`arp saddr` or `ether saddr` in a table of another family than bridge");
         }
         dependencies(fields).into_iter().for_each(|dependency| self.dependency(dependency));
         let mut words = 0;
@@ -226,7 +227,11 @@ pub(crate) fn dependencies(fields: &[Field]) -> Vec<Dependency> {
             // VLAN 0 is no VLAN to who receives it.
             Field::Icmpv6Type => &[Dependency::Family(IpFamily::Ipv6), Dependency::Protocol(PROTOCOL_ICMPV6)],
             Field::ArpSource => &[Dependency::Ethertype(ETHERTYPE_ARP)],
-            Field::InputInterface | Field::OutputInterface | Field::Protocol | Field::DestinationPort => &[],
+            Field::InputInterface
+            | Field::OutputInterface
+            | Field::Protocol
+            | Field::DestinationPort
+            | Field::SourceHardware => &[],
         };
         for dependency in needed {
             if !all.contains(dependency) {
@@ -256,12 +261,13 @@ fn load(field: Field, to: u32) -> Expression {
         Field::DestinationPort | Field::DestinationPortOf(_) => payload(PAYLOAD_TRANSPORT, 2, 2, to),
         Field::Icmpv6Type => payload(PAYLOAD_TRANSPORT, 0, 1, to),
         Field::ArpSource => payload(PAYLOAD_NETWORK, 14, 4, to),
+        Field::SourceHardware => payload(PAYLOAD_LINK, 6, 6, to),
     }
 }
 
 /// The field that an expression loads: of the two that load a destination port, [`Field::DestinationPort`].
 pub(crate) fn loaded(expression: &Expression) -> Option<Field> {
-    const FIELDS: [Field; 10] = [
+    const FIELDS: [Field; 11] = [
         Field::InputInterface,
         Field::OutputInterface,
         Field::SourceIpv4,
@@ -272,6 +278,7 @@ pub(crate) fn loaded(expression: &Expression) -> Option<Field> {
         Field::DestinationPort,
         Field::Icmpv6Type,
         Field::ArpSource,
+        Field::SourceHardware,
     ];
     let (Expression::Meta { to, .. } | Expression::Payload { to, .. }) = expression else { return None };
     FIELDS.into_iter().find(|field| load(*field, *to) == *expression)

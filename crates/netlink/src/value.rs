@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use podwall_ruleset::{Family, Field, InterfaceName, Name, Protocol, Value, ValueType, Verdict};
+use podwall_ruleset::{
+    Family, Field, HardwareAddress, InterfaceName, Name, Protocol, Value, ValueType, Verdict,
+};
 
 use crate::consts::{
     FAMILY_BRIDGE, FAMILY_INET, VERDICT_ACCEPT, VERDICT_DROP, VERDICT_GOTO, VERDICT_JUMP, VERDICT_RETURN,
@@ -11,13 +13,14 @@ use crate::consts::{
 const INTERFACE_BYTES: usize = 16;
 /// nft packs the types of a concatenation into one number, six bits each.
 const TYPE_BITS: u32 = 6;
-const TYPES: [ValueType; 6] = [
+const TYPES: [ValueType; 7] = [
     ValueType::Interface,
     ValueType::Ipv4,
     ValueType::Ipv6,
     ValueType::Protocol,
     ValueType::Port,
     ValueType::Icmpv6Type,
+    ValueType::Hardware,
 ];
 
 /// nft's number of a type. The kernel keeps it without a look.
@@ -25,6 +28,7 @@ fn code(value_type: ValueType) -> u32 {
     match value_type {
         ValueType::Ipv4 => 7,
         ValueType::Ipv6 => 8,
+        ValueType::Hardware => 9,
         ValueType::Protocol => 12,
         ValueType::Port => 13,
         ValueType::Icmpv6Type => 29,
@@ -38,6 +42,7 @@ pub(crate) fn length(value_type: ValueType) -> usize {
         ValueType::Protocol | ValueType::Icmpv6Type => 1,
         ValueType::Port => 2,
         ValueType::Ipv4 => 4,
+        ValueType::Hardware => 6,
         ValueType::Ipv6 | ValueType::Interface => INTERFACE_BYTES,
     }
 }
@@ -89,6 +94,7 @@ pub(crate) fn bytes(value: &Value) -> Vec<u8> {
         Value::Protocol(protocol) => vec![protocol.number()],
         Value::Port(port) => port.to_be_bytes().to_vec(),
         Value::Icmpv6Type(number) => vec![*number],
+        Value::Hardware(HardwareAddress(bytes)) => bytes.to_vec(),
     }
 }
 
@@ -121,6 +127,7 @@ pub(crate) fn from_bytes(value_type: ValueType, bytes: &[u8]) -> Option<Value> {
         ValueType::Protocol => Value::Protocol(protocol(<[u8; 1]>::try_from(bytes).ok()?[0])?),
         ValueType::Port => Value::Port(u16::from_be_bytes(bytes.try_into().ok()?)),
         ValueType::Icmpv6Type => Value::Icmpv6Type(<[u8; 1]>::try_from(bytes).ok()?[0]),
+        ValueType::Hardware => Value::Hardware(HardwareAddress(bytes.try_into().ok()?)),
     })
 }
 
@@ -189,6 +196,7 @@ pub(crate) fn field_type(field: Field) -> ValueType {
         Field::Protocol => ValueType::Protocol,
         Field::DestinationPort | Field::DestinationPortOf(_) => ValueType::Port,
         Field::Icmpv6Type => ValueType::Icmpv6Type,
+        Field::SourceHardware => ValueType::Hardware,
     }
 }
 

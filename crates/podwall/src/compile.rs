@@ -172,12 +172,15 @@ fn parse_interface(text: &str) -> Result<InterfaceName, String> {
 fn read_attachment(value: &serde_json::Value) -> anyhow::Result<(InterfaceName, Attachment)> {
     let port =
         value.as_object().filter(|object| object.len() == 1).and_then(|object| object.get("bridgePort"));
-    let attach = if port.is_some() { Attachment::Bridged } else { Attachment::Routed };
     let Some(text) = port.unwrap_or(value).as_str() else {
         bail!("expected the name of an interface or {{\"bridgePort\": \"INTERFACE\"}}, found {value}");
     };
     let interface = InterfaceName::new(text)?;
-    Ok((interface.clone(), attach(interface)))
+    let attachment = match port {
+        Some(_) => Attachment::Bridged { port: interface.clone(), hardware_address: None },
+        None => Attachment::Routed(interface.clone()),
+    };
+    Ok((interface, attachment))
 }
 
 fn print_problems(problems: &[Problem], format: ProblemFormat) -> anyhow::Result<()> {

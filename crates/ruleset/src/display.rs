@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::object::{BaseChain, Chain, ChainType, Element, Family, Hook, Key, Ruleset, Set, Table, TableId};
-use crate::object::{Value, ValueType};
+use crate::object::{HardwareAddress, Value, ValueType};
 use crate::rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
 
 /// Elements are wrapped when a line of them would be longer than this.
@@ -228,6 +228,7 @@ impl Display for Field {
             Field::DestinationPortOf(Protocol::Sctp) => "sctp dport",
             Field::Icmpv6Type => "icmpv6 type",
             Field::ArpSource => "arp saddr ip",
+            Field::SourceHardware => "ether saddr",
         })
     }
 }
@@ -272,6 +273,7 @@ impl Display for ValueType {
             ValueType::Protocol => "inet_proto",
             ValueType::Port => "inet_service",
             ValueType::Icmpv6Type => "icmpv6_type",
+            ValueType::Hardware => "ether_addr",
         })
     }
 }
@@ -342,6 +344,9 @@ impl Display for Value {
             Value::Ipv6(address) => write!(f, "{address}"),
             Value::Protocol(protocol) => write!(f, "{protocol}"),
             Value::Port(port) => write!(f, "{port}"),
+            Value::Hardware(HardwareAddress([a, b, c, d, e, g])) => {
+                write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+            }
             Value::Icmpv6Type(number) => match icmpv6_type(*number) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "{number}"),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::slice::Iter;
 
 use crate::name::{InterfaceName, Name};
-use crate::object::{ChainType, Family, Hook, Key, Ruleset, Set, Table, Value};
+use crate::object::{ChainType, Family, HardwareAddress, Hook, Key, Ruleset, Set, Table, Value};
 use crate::rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
 
 /// A packet at a hook.
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
             }
             Field::DestinationPortOf(_) => None,
             Field::Icmpv6Type => packet.icmpv6_type.map(Value::Icmpv6Type),
-            Field::ArpSource => None,
+            Field::ArpSource | Field::SourceHardware => None,
         }
     }
 }
@@ -183,7 +183,7 @@ fn element(set: &Set, values: Vec<Value>) -> Option<&Option<Verdict>> {
     }
     let [value] = values.as_slice() else { panic!("a concatenation of ranges") };
     // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
-    let up_to = Key::Range(value.clone(), Value::Icmpv6Type(u8::MAX));
+    let up_to = Key::Range(value.clone(), Value::Hardware(HardwareAddress([u8::MAX; 6])));
     let (key, element) = set.elements.range(..=up_to).next_back()?;
     matches!(key, Key::Range(_, last) if value <= last).then_some(&element.verdict)
 }

@@ -168,6 +168,8 @@ pub enum ValueType {
     Port,
     /// `icmpv6_type`
     Icmpv6Type,
+    /// `ether_addr`
+    Hardware,
 }
 
 /// One part of a key, or what a field of a packet is compared with.
@@ -185,6 +187,8 @@ pub enum Value {
     Port(u16),
     /// A type of ICMPv6 message.
     Icmpv6Type(u8),
+    /// The hardware address of an interface.
+    Hardware(HardwareAddress),
 }
 
 impl Value {
@@ -197,9 +201,14 @@ impl Value {
             Value::Protocol(_) => ValueType::Protocol,
             Value::Port(_) => ValueType::Port,
             Value::Icmpv6Type(_) => ValueType::Icmpv6Type,
+            Value::Hardware(_) => ValueType::Hardware,
         }
     }
 }
+
+/// An Ethernet address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HardwareAddress(pub [u8; 6]);
 
 /// What an element is found by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -105,6 +105,8 @@ pub enum Field {
     Icmpv6Type,
     /// `arp saddr ip`: who an ARP packet says its sender is. Only in tables of the bridge family.
     ArpSource,
+    /// `ether saddr`: the hardware address that a frame says it comes from. Only in tables of the bridge family.
+    SourceHardware,
 }
 
 /// A rule's last word.

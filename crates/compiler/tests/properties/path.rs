@@ -15,7 +15,7 @@ fn compiled(cluster: &Cluster) -> Ruleset {
     let name = |key: &ObjectKey| InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
     let local = cluster.pods.keys().filter(|key| !key.name.ends_with('0'));
     let attach = |key: &ObjectKey| match key.name.ends_with(['1', '4']) {
-        true => Attachment::Bridged(name(key)),
+        true => Attachment::Bridged { port: name(key), hardware_address: None },
         false => Attachment::Routed(name(key)),
     };
     let attachments: BTreeMap<ObjectKey, Attachment> = local.map(|key| (key.clone(), attach(key))).collect();

@@ -123,6 +123,7 @@ impl Case {
         scene.take_the_victims_address();
         if self.layout == Layout::Bridged {
             scene.answer_for_the_victim();
+            scene.send_from_the_victims_hardware_address();
         }
         scene.check_drops();
         if !self.ipv4 && self.anti_spoofing {
@@ -218,6 +219,28 @@ impl<'a> Actors<'a> {
             assert_eq!(believed.as_deref(), Some(&expected[..]), "after {frame:02x?}");
             assert_eq!(self.server.connects(victim), self.case.anti_spoofing, "the victim is reached");
         }
+    }
+
+    /// The address is the attacker's own, but the frame comes from the victim's hardware: if the bridge learnt from
+    /// it, what is for the victim would go to the attacker.
+    fn send_from_the_victims_hardware_address(&self) {
+        self.tell_the_truth();
+        assert!(self.server.connects(SocketAddr::new(self.victim_address, CLOSED)));
+        let hardware = self.victim.hardware();
+        let lie = match self.attacker_address {
+            IpAddr::V4(own) => wire::arp(1, hardware, own),
+            IpAddr::V6(own) => {
+                let all_nodes = ([0x33, 0x33, 0, 0, 0, 1], Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+                wire::advertisement(hardware, own, all_nodes, own)
+            }
+        };
+        let watch = self.attacker.watch("eth0");
+        self.attacker.send_frame(&lie);
+        let packet = wire::opening(self.server_address, self.victim_address, Protocol::Udp, OPEN);
+        self.server.send_packet(&packet, self.victim_address);
+        let stolen = watch.sees(|frame| wire::is_opening(frame, self.server_address, Protocol::Udp, OPEN));
+        assert_eq!(stolen, !self.case.anti_spoofing, "what is for the victim, at the attacker's");
+        self.tell_the_truth();
     }
 
     /// What the attacker says of the victim's address.

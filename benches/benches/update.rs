@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
-use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
+use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
 use podwall_netlink::Kernel;
 use podwall_policy::{
     Cluster, LabelSelector, Labels, Namespaces, NetworkPolicy, ObjectKey, Operator, Peer, Peers, Pod,
@@ -52,7 +52,13 @@ fn measure(pods: u32, policies: u32) {
         let label = if round % 2 == 0 { "app-1" } else { "app-2" };
         cluster.pods.get_mut(&remote).expect("made").labels.insert("app".into(), label.into());
         let start = Instant::now();
-        let state = NodeState { cluster: &cluster, node: NODE, attachments: &attachments, options: &options };
+        let state = NodeState {
+            cluster: &cluster,
+            node: NODE,
+            attachments: &attachments,
+            closed: &Closed::default(),
+            options: &options,
+        };
         let ruleset = compile(state).ruleset;
         let compiled = start.elapsed();
         let transaction = diff(&known, &ruleset);

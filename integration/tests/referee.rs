@@ -17,7 +17,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
-use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, bridge_table_id, compile, table_id};
+use podwall_compiler::{
+    Attachment, Closed, NodeOptions, NodeState, UnknownPods, bridge_table_id, compile, table_id,
+};
 use podwall_netlink::{Kernel, ReadBack};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{Cluster, ObjectKey, PlacementOptions, place};
@@ -111,8 +113,15 @@ fn compiled(cluster: &Cluster) -> Ruleset {
         interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
         bridge_ranges: vec!["10.244.0.0/24".parse().unwrap(), "fd00:10:244::/64".parse().unwrap()],
     };
-    let options = NodeOptions { anti_spoofing: true, unknown_pods };
-    compile(NodeState { cluster, node: "node-1", attachments: &attachments, options: &options }).ruleset
+    let options = NodeOptions { anti_spoofing: true, unknown_pods, ..NodeOptions::default() };
+    compile(NodeState {
+        cluster,
+        node: "node-1",
+        attachments: &attachments,
+        closed: &Closed::default(),
+        options: &options,
+    })
+    .ruleset
 }
 
 fn judge(kernel: &mut Kernel, known: &Known, ruleset: &Ruleset) -> Result<(), String> {

@@ -13,6 +13,7 @@
 //! What a packet meets is described in ARCHITECTURE.md; the order of files above is the order of its lookups.
 
 mod dispatch;
+mod engine;
 mod group;
 mod intervals;
 mod name;
@@ -22,7 +23,10 @@ mod source;
 mod table;
 mod unknown;
 
-use std::collections::BTreeMap;
+pub use engine::{Connection, Engine};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use podwall_policy::{Cluster, ObjectKey, Pod, Problem};
@@ -38,8 +42,21 @@ pub struct NodeState<'a> {
     /// How each local pod is attached. A pod that is not in here has no interface that could be found, and is
     /// keyed by address.
     pub attachments: &'a BTreeMap<ObjectKey, Attachment>,
+    /// What is closed though no known pod is behind it.
+    pub closed: &'a Closed,
     /// What the node's operator chose.
     pub options: &'a NodeOptions,
+}
+
+/// What is closed both ways for what is forwarded, and for what it sends to its own node, though no known pod is
+/// behind it: what a pod left behind whose object is gone while its containers run (S83), or what cannot be told
+/// whose it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Interfaces of their own. One that a known pod is attached by is closed with it.
+    pub interfaces: BTreeSet<InterfaceName>,
+    /// Addresses of pods on a bridge. One that a known pod of this node owns is that pod's (S84).
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 impl<'a> NodeState<'a> {
@@ -81,11 +98,16 @@ pub struct NodeOptions {
     pub anti_spoofing: bool,
     /// What becomes of a pod that no one has told us of yet.
     pub unknown_pods: UnknownPods,
+    /// The bit of the conntrack mark that means *revoked*: a connection that carries it is dropped both ways.
+    /// `None` lets connections live on that a change of policy forbids.
+    pub revoked_mark: Option<u32>,
+    /// Count what each group's chain is asked and what it drops.
+    pub counters: bool,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { anti_spoofing: true, unknown_pods: UnknownPods::Accept }
+        Self { anti_spoofing: true, unknown_pods: UnknownPods::Accept, revoked_mark: None, counters: false }
     }
 }
 

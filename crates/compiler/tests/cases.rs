@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{ObjectKey, PlacementOptions, Pod, place};
 use podwall_ruleset::{HardwareAddress, InterfaceName};
@@ -84,8 +84,15 @@ fn outcome(yaml: &[u8]) -> (String, String) {
     let options = NodeOptions {
         anti_spoofing: true,
         unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
+        ..NodeOptions::default()
     };
-    let state = NodeState { cluster: &cluster, node: NODE, attachments: &attachments, options: &options };
+    let state = NodeState {
+        cluster: &cluster,
+        node: NODE,
+        attachments: &attachments,
+        closed: &Closed::default(),
+        options: &options,
+    };
     let compiled = compile(state);
     let problems = manifests.problems.iter().chain(&compiled.problems);
     (compiled.ruleset.to_string(), problems.map(|problem| format!("{problem}\n")).collect())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use podwall_compiler::{NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{Closed, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::Manifests;
 use podwall_policy::{
     Cluster, Consequence, ObjectKey, PlacementOptions, Problem, Protocol, Transport, place,
@@ -206,7 +206,13 @@ impl Lab {
         for node in scene.nodes.keys() {
             let attachments = scene.attachments(node, self.options.layout);
             let options = self.node_options(scene, node);
-            let compiled = compile(NodeState { cluster, node, attachments: &attachments, options: &options });
+            let compiled = compile(NodeState {
+                cluster,
+                node,
+                attachments: &attachments,
+                closed: &Closed::default(),
+                options: &options,
+            });
             problems.extend(compiled.problems);
             self.topology.apply(node, TableKind::Policy, compiled.ruleset, self.options.enforce)?;
             self.topology.apply(node, TableKind::Services, service_ruleset(services), true)?;
@@ -234,7 +240,7 @@ impl Lab {
             true => UnknownPods::Drop { interface_prefixes, bridge_ranges },
             false => UnknownPods::Accept,
         };
-        NodeOptions { anti_spoofing: self.options.anti_spoofing, unknown_pods }
+        NodeOptions { anti_spoofing: self.options.anti_spoofing, unknown_pods, ..NodeOptions::default() }
     }
 
     fn ask(&mut self, probes: &[Probe], scene: &Scene) -> Result<Vec<Outcome>, LabError> {

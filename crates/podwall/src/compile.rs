@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podwall_compiler::{Attachment, NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_lab::{Families, ProblemReport};
 use podwall_policy::{Cluster, Consequence, ObjectKey, PlacementOptions, Problem, place, read};
 use podwall_ruleset::InterfaceName;
@@ -94,7 +94,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         None => BTreeMap::new(),
     };
     let options = arguments.node_options();
-    let state = NodeState { cluster: &cluster, node: &node, attachments: &attachments, options: &options };
+    let state = NodeState {
+        cluster: &cluster,
+        node: &node,
+        attachments: &attachments,
+        closed: &Closed::default(),
+        options: &options,
+    };
     let compiled = compile(state);
     problems.extend(compiled.problems);
     print_problems(&problems, arguments.problems)?;
@@ -129,7 +135,11 @@ impl Arguments {
                 bridge_ranges: self.bridge_range.clone(),
             },
         };
-        NodeOptions { anti_spoofing: self.anti_spoofing == Switch::On, unknown_pods }
+        NodeOptions {
+            anti_spoofing: self.anti_spoofing == Switch::On,
+            unknown_pods,
+            ..NodeOptions::default()
+        }
     }
 }
 

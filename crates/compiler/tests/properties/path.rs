@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
+use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, ObjectKey};
 use podwall_ruleset::{InterfaceName, Known, Operation, Ruleset, diff};
 use proptest::prelude::*;
@@ -20,7 +20,14 @@ fn compiled(cluster: &Cluster) -> Ruleset {
     };
     let attachments: BTreeMap<ObjectKey, Attachment> = local.map(|key| (key.clone(), attach(key))).collect();
     let options = NodeOptions::default();
-    compile(NodeState { cluster, node: "node-1", attachments: &attachments, options: &options }).ruleset
+    compile(NodeState {
+        cluster,
+        node: "node-1",
+        attachments: &attachments,
+        closed: &Closed::default(),
+        options: &options,
+    })
+    .ruleset
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_compiler::{Attachment, NodeOptions, NodeState, compile};
+use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Protocol, Transport};
 use podwall_ruleset::{Hook, InterfaceName, Packet, Ruleset, judge};
 
@@ -28,8 +28,13 @@ impl Nodes {
                 let attach = |key: &ObjectKey| (key.clone(), Attachment::Routed(interfaces[key].clone()));
                 let attachments = interfaces.keys().map(attach).collect();
                 let options = NodeOptions::default();
-                let compiled =
-                    compile(NodeState { cluster, node, attachments: &attachments, options: &options });
+                let compiled = compile(NodeState {
+                    cluster,
+                    node,
+                    attachments: &attachments,
+                    closed: &Closed::default(),
+                    options: &options,
+                });
                 assert!(compiled.problems.is_empty());
                 (node.clone(), compiled.ruleset)
             })

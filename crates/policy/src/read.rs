@@ -25,7 +25,7 @@ use crate::problem::{Consequence, Problem};
 use crate::selector::Labels;
 use crate::workload::{Count, Workload, WorkloadKind};
 
-pub use network_policy::{PolicyReading, read_policy};
+pub use network_policy::{PolicyReading, read_policy, with_last_version_kept};
 
 /// How many pods the workloads of all manifests may make: enough for any cluster that is looked at as files.
 pub const REPLICA_LIMIT: usize = 10_000;

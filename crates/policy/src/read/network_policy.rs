@@ -57,6 +57,7 @@ const BELOW_SPEC: [&str; 10] = [
 ];
 
 const REFUSED: &str = "refused: the pods it may select are closed until it is mended";
+const KEPT: &str = "refused: its last good version stays in force until it is mended";
 const CLOSED: &str = "this entry matches nothing until it is mended, and the policy isolates all the same";
 const UNREADABLE: &str = "it is neither read as closing nor as opening anything: restore the indentation";
 
@@ -82,6 +83,11 @@ pub fn read_policy(tree: &Tree, file: Option<&Arc<str>>, default_namespace: &str
         }
         Err(fault) => place.refuse(fault, &default_namespace),
     }
+}
+
+/// The problem of a policy that was refused, as it is where the last good version stays in force.
+pub fn with_last_version_kept(problem: &Problem) -> Problem {
+    Problem { message: problem.message.replace(REFUSED, KEPT), ..problem.clone() }
 }
 
 /// Refuses an object that was probably meant to be a NetworkPolicy, and closes what it may select.

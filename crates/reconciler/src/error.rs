@@ -1,0 +1,40 @@
+//! Why the agent cannot enforce on this node.
+
+use std::io;
+
+use podwall_netlink::OpenError;
+
+use crate::serve::ServeError;
+use crate::single::SingleError;
+
+/// Why the agent cannot enforce on this node.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another agent does.
+    #[error(transparent)]
+    Single(#[from] SingleError),
+    /// nftables or conntrack cannot be reached.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Links and routes cannot be watched.
+    #[error("cannot watch the links of this node ({0}): run with CAP_NET_ADMIN in the host's network namespace")]
+    Links(#[source] io::Error),
+    /// Something on this node makes it impossible.
+    #[error("{0}")]
+    Impossible(String),
+    /// What the agent answers cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The API server cannot be reached for want of credentials.
+    #[error("no way to the API server ({0}): give --kubeconfig, or run as a pod with a service account")]
+    Credentials(String),
+    /// The folder of manifests.
+    #[error("cannot watch the folder of manifests: {0}")]
+    Manifests(#[source] io::Error),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The watches ended by themselves, which is our mistake.
+    #[error("the watches ended: please report this")]
+    WatchesEnded,
+}

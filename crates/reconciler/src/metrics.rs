@@ -1,0 +1,185 @@
+//! What Prometheus is told. Labels have few values, and none comes from an object that a tenant may write, but for
+//! the names of group chains, which are made by us.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The agent's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// From an event to the kernel's acknowledgement, in seconds.
+    pub programming: Histogram,
+    /// Transactions that the kernel took.
+    pub transactions: Counter,
+    /// Operations in them.
+    pub operations: Counter,
+    /// Transactions that failed, by reason.
+    pub refusals: Family<Reason, Counter>,
+    /// Changes of our tables by others that were undone.
+    pub drift_repairs: Counter,
+    /// Connections that were cut.
+    pub revoked: Counter,
+    /// Connections that were let go on.
+    pub restored: Counter,
+    /// Watches that broke, by kind and reason.
+    pub watch_restarts: Family<WatchRestart, Counter>,
+    /// Events taken from watches.
+    pub events: Counter,
+    /// Sizes of what is enforced.
+    pub sizes: Sizes,
+    /// What cannot be honoured, by how far it reaches.
+    pub problems: Family<Reach, Gauge>,
+    /// Seconds since 1970 at the last transaction.
+    pub last_transaction: Gauge<f64, AtomicU64>,
+    /// 1 when in sync and enforcing.
+    pub ready: Gauge,
+}
+
+/// How much there is.
+#[derive(Debug, Default)]
+pub struct Sizes {
+    /// Pods of the cluster that are known.
+    pub pods: Gauge,
+    /// Of them, pods of this node that take part in policy.
+    pub local_pods: Gauge,
+    /// Of them, pods that policies isolate in some direction.
+    pub isolated_pods: Gauge,
+    /// Namespaces.
+    pub namespaces: Gauge,
+    /// NetworkPolicies.
+    pub policies: Gauge,
+    /// Sets and maps in our tables.
+    pub sets: Gauge,
+    /// Elements in them.
+    pub elements: Gauge,
+    /// Chains.
+    pub chains: Gauge,
+    /// Rules.
+    pub rules: Gauge,
+}
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// One word.
+    pub reason: &'static str,
+}
+
+/// Which watch broke, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WatchRestart {
+    /// The kind.
+    pub kind: &'static str,
+    /// One word.
+    pub reason: &'static str,
+}
+
+/// How far a problem reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reach {
+    /// `ignored`, `closed`, `refused` or `unreadable`.
+    pub consequence: &'static str,
+}
+
+/// From 50 us to 6.5 s, each twice the one before.
+fn buckets() -> impl Iterator<Item = f64> {
+    (0..18).map(|exponent| 50e-6 * f64::from(1 << exponent))
+}
+
+impl Metrics {
+    /// All of them, at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("podwall"),
+            programming: Histogram::new(buckets()),
+            transactions: Counter::default(),
+            operations: Counter::default(),
+            refusals: Family::default(),
+            drift_repairs: Counter::default(),
+            revoked: Counter::default(),
+            restored: Counter::default(),
+            watch_restarts: Family::default(),
+            events: Counter::default(),
+            sizes: Sizes::default(),
+            problems: Family::default(),
+            last_transaction: Gauge::default(),
+            ready: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// In the text format of OpenMetrics, `more` after our own.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes everything");
+        text
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The version that runs", Info::new(version));
+        registry.register(
+            "programming_duration_seconds",
+            "From an event of a watch to the kernel's acknowledgement",
+            self.programming.clone(),
+        );
+        registry.register("transactions", "Transactions that the kernel took", self.transactions.clone());
+        registry.register("operations", "Operations in those transactions", self.operations.clone());
+        registry.register("refusals", "Transactions that failed", self.refusals.clone());
+        registry.register(
+            "drift_repairs",
+            "Changes of our tables by others that were undone",
+            self.drift_repairs.clone(),
+        );
+        registry.register(
+            "revoked_connections",
+            "Connections that were cut because policy forbids them now",
+            self.revoked.clone(),
+        );
+        registry.register(
+            "restored_connections",
+            "Connections that were let go on because policy allows them again",
+            self.restored.clone(),
+        );
+        registry.register("watch_restarts", "Watches that broke", self.watch_restarts.clone());
+        registry.register("watch_events", "Events taken from watches", self.events.clone());
+        registry.register("problems", "What cannot be honoured at present", self.problems.clone());
+        registry.register(
+            "last_transaction_timestamp_seconds",
+            "When the kernel took a transaction last",
+            self.last_transaction.clone(),
+        );
+        registry.register("ready", "1 when in sync and enforcing", self.ready.clone());
+        let sizes = &self.sizes;
+        for (name, help, gauge) in [
+            ("pods", "Pods of the cluster", &sizes.pods),
+            ("local_pods", "Pods of this node that take part in policy", &sizes.local_pods),
+            ("isolated_pods", "Pods of this node that policies isolate", &sizes.isolated_pods),
+            ("namespaces", "Namespaces", &sizes.namespaces),
+            ("policies", "NetworkPolicies", &sizes.policies),
+            ("sets", "Sets and maps in our tables", &sizes.sets),
+            ("elements", "Elements in our sets and maps", &sizes.elements),
+            ("chains", "Chains in our tables", &sizes.chains),
+            ("rules", "Rules in our tables", &sizes.rules),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,62 @@
+//! What the agent says of itself: `podwall status`, and readiness.
+
+use serde::{Deserialize, Serialize};
+
+/// What a node enforces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The node.
+    pub node: String,
+    /// The agent's version.
+    pub version: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// When the agent started, seconds since 1970.
+    pub started_s: u64,
+    /// Since when the rules have been in force without a break that this agent knows of, seconds since 1970; absent
+    /// while they are not.
+    pub enforcing_since_s: Option<u64>,
+    /// Why it is not ready; empty when it is in sync and enforcing.
+    pub not_ready: Vec<String>,
+    /// What becomes of pods that nobody has told us of.
+    pub unknown_pods: String,
+    /// The mark of connections that are cut; absent when connections live on.
+    pub revoked_mark: Option<u32>,
+    /// Pods of the cluster.
+    pub pods: usize,
+    /// Policies of the cluster.
+    pub policies: usize,
+    /// Transactions since the start.
+    pub transactions: u64,
+    /// Changes by others that were undone.
+    pub drift_repairs: u64,
+    /// Connections that were cut.
+    pub revoked_connections: u64,
+    /// The pods of this node.
+    pub local_pods: Vec<PodStatus>,
+    /// What cannot be honoured.
+    pub problems: Vec<String>,
+}
+
+/// How a pod of this node is enforced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// NAMESPACE/NAME
+    pub pod: String,
+    /// The addresses it owns.
+    pub addresses: Vec<String>,
+    /// The host side of its link; absent when it is known by address only.
+    pub interface: Option<String>,
+    /// True when the interface is a port of a bridge.
+    pub bridged: bool,
+    /// The chain that judges what comes to it; absent when nothing isolates it.
+    pub ingress_chain: Option<String>,
+    /// The chain that judges what it sends.
+    pub egress_chain: Option<String>,
+    /// The policies that isolate it.
+    pub policies: Vec<String>,
+    /// Since when it has been enforced like this, seconds since 1970.
+    pub since_s: Option<u64>,
+}

@@ -9,6 +9,8 @@
 //! output    nothing of ours: what the node sends is allowed, by origin and not by address (S60, S61)
 //! ```
 //!
+//! With revocation, a connection that carries the mark of it is dropped and counted before all else, in output too.
+//!
 //! Egress is judged first and returns when it allows, so that a pod on the same node is still asked for its
 //! ingress (S152); the chains are jumped to, because a goto from a base chain never comes back.
 
@@ -21,12 +23,12 @@ use podwall_ruleset::{
     Name, Protocol, Rule, Set, SetRef, Statement, Value, ValueType, Verdict,
 };
 
-use crate::NodeState;
 use crate::group::Group;
 use crate::name;
 use crate::program::Direction;
 use crate::table::{TableBuilder, address_type, address_value, family_of, peer_field};
 use crate::unknown;
+use crate::{NodeOptions, NodeState};
 
 /// A little before `filter`, where iptables, Calico and kube-router are, and after kube-proxy's translation and
 /// filters: no base chain that we know of has this priority, so the order on a hook is never left to chance.
@@ -48,7 +50,7 @@ pub fn dispatch<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) -> Vec<P
             let verdict = match interface {
                 Some(interface) if owners[interface].len() > 1 => Some(Verdict::Drop),
                 _ => Group::of(state.cluster, direction, key, pod)
-                    .map(|group| Verdict::Jump(table.group_chain(group))),
+                    .map(|group| Verdict::Jump(entrance(state, group, table))),
             };
             let Some(verdict) = verdict else { continue };
             match interface {
@@ -59,6 +61,12 @@ pub fn dispatch<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) -> Vec<P
     }
     maps.finish(state, table);
     problems
+}
+
+/// Where a group's packets enter: its chain, or the one before it that counts.
+fn entrance<'a>(state: NodeState<'a>, group: Group, table: &mut TableBuilder<'a>) -> Name {
+    let chain = table.group_chain(group);
+    if state.options.counters { table.counted_chain(&chain) } else { chain }
 }
 
 /// The local pods of each interface: one, unless somebody is wrong. Two pods behind one interface cannot be told
@@ -149,8 +157,8 @@ impl Maps {
     }
 
     fn finish(self, state: NodeState<'_>, table: &mut TableBuilder<'_>) {
-        let mut forward = first_rules();
-        let mut input = first_rules();
+        let mut forward = first_rules(state.options);
+        let mut input = first_rules(state.options);
         input.extend(dhcp_rules(table));
         forward.extend(self.hairpin_rules());
         forward.extend(unknown::close(state, table));
@@ -170,7 +178,10 @@ impl Maps {
                 table.add_set(name::hairpin_by_address(family), pairs);
             }
         }
-        for (hook, word, rules) in [(Hook::Input, "input", input), (Hook::Forward, "forward", forward)] {
+        let mut base_chains = vec![(Hook::Input, "input", input), (Hook::Forward, "forward", forward)];
+        let output = state.options.revoked_mark.map(|bit| vec![drop_revoked(bit)]);
+        base_chains.extend(output.map(|rules| (Hook::Output, "output", rules)));
+        for (hook, word, rules) in base_chains {
             let base = BaseChain { chain_type: ChainType::Filter, hook, priority: PRIORITY };
             table.add_chain(
                 Name::new(word).expect("a word"),
@@ -215,17 +226,30 @@ impl Maps {
     }
 }
 
-/// S50: replies and ICMP errors of what was allowed. S121: neighbour discovery and multicast listeners, without
-/// which IPv6 does not work.
-fn first_rules() -> Vec<Rule> {
-    let established = Match::CtState([CtState::Established, CtState::Related].into_iter().collect());
+/// S50: replies and ICMP errors of what was allowed, unless it was revoked since. S121: neighbour discovery and
+/// multicast listeners, without which IPv6 does not work.
+fn first_rules(options: &NodeOptions) -> Vec<Rule> {
+    let mut established =
+        vec![Match::CtState([CtState::Established, CtState::Related].into_iter().collect())];
+    established.extend(options.revoked_mark.map(|bit| Match::CtMark { mask: bit, value: 0 }));
     let mut types = Set::new(&[ValueType::Icmpv6Type]).of_ranges();
     for (first, last) in [(130, 137), (143, 143)] {
         let key = Key::Range(Value::Icmpv6Type(first), Value::Icmpv6Type(last));
         types.elements.insert(key, Element::default());
     }
     let neighbours = anonymous(Field::Icmpv6Type, types);
-    vec![Rule::verdict([established], Verdict::Accept), Rule::verdict([neighbours], Verdict::Accept)]
+    let mut rules = vec![Rule::verdict(established, Verdict::Accept)];
+    rules.extend(options.revoked_mark.map(drop_revoked));
+    rules.push(Rule::verdict([neighbours], Verdict::Accept));
+    rules
+}
+
+/// In both directions: judged again, a reply would be a new connection of the one who answers, and might pass.
+/// Behind the shortcut, so that established packets pay for one test only.
+fn drop_revoked(bit: u32) -> Rule {
+    let revoked = Match::CtMark { mask: bit, value: bit };
+    let comment = Some(Comment::new("the connection was revoked"));
+    Rule { comment, ..Rule::verdict([revoked], Verdict::Drop).counted() }
 }
 
 /// S122: a pod that asks for an address has none to be judged by. It asks all servers on its link; to one server,

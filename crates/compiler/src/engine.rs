@@ -158,6 +158,7 @@ impl Engine {
             destination_port: connection.destination_port,
             icmpv6_type: None,
             state: None,
+            mark: 0,
         };
         judge(&self.ruleset(), &packet)
     }

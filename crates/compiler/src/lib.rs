@@ -98,10 +98,12 @@ pub struct NodeOptions {
     pub anti_spoofing: bool,
     /// What becomes of a pod that no one has told us of yet.
     pub unknown_pods: UnknownPods,
-    /// The bit of the conntrack mark that means *revoked*: a connection that carries it is dropped both ways.
+    /// The bit of the conntrack mark that means *revoked*: a connection that carries it is dropped both ways. One
+    /// bit, and no more.
     /// `None` lets connections live on that a change of policy forbids.
     pub revoked_mark: Option<u32>,
-    /// Count what each group's chain is asked and what it drops.
+    /// Count what each group is asked and what it allows, in a chain before its own: `counted/ingress/...` and
+    /// `counted/egress/...`.
     pub counters: bool,
 }
 

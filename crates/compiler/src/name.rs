@@ -121,6 +121,11 @@ pub fn group_chain(direction: Direction, namespace: &str, content: &impl Hash) -
     name(&format!("{}/{namespace}/{}", direction.word(), hash(content)))
 }
 
+/// The chain that counts what a group's chain is asked and what it allows.
+pub fn counted_chain(group_chain: &Name) -> Name {
+    name(&format!("counted/{group_chain}"))
+}
+
 /// The chain that judges peers.
 pub fn peer_chain(direction: Direction, content: &impl Hash) -> Name {
     let word = match direction {

@@ -1,6 +1,7 @@
 //! Programs as chains, and peers as sets.
 //!
 //! ```text
+//! counted chain  with counters: what the group is asked     jump ingress/...   then what it allowed
 //! group chain    egress only: ports by name      ip daddr . meta l4proto . th dport @ports/...  return
 //!                the port's verdict              meta l4proto . th dport vmap { tcp . 80 : goto from/... }
 //!                everything else                 goto from/...     or drop
@@ -83,6 +84,23 @@ impl<'a> TableBuilder<'a> {
             self.add_chain(name.clone(), Chain { base: None, comment, rules });
         }
         self.chain_of_group.insert(group, name.clone());
+        name
+    }
+
+    /// The chain that counts what a group is asked, and what it allows: what comes back from its chain. What it
+    /// drops is the rest, and is not counted where it happens: groups share the chains of their peers.
+    pub fn counted_chain(&mut self, group_chain: &Name) -> Name {
+        let name = name::counted_chain(group_chain);
+        if !self.table.chains.contains_key(&name) {
+            let rule = |verdict, comment| Rule {
+                comment: Some(podwall_ruleset::Comment::new(comment)),
+                ..Rule::verdict([], verdict).counted()
+            };
+            let rules =
+                vec![rule(Verdict::Jump(group_chain.clone()), "asked"), rule(Verdict::Return, "allowed")];
+            let comment = self.table.chains[group_chain].comment.clone();
+            self.add_chain(name.clone(), Chain { base: None, comment, rules });
+        }
         name
     }
 

@@ -17,6 +17,10 @@ use podwall_ruleset::{HardwareAddress, InterfaceName};
 const NODE: &str = "node-1";
 /// A case with this comment in it is compiled with unknown pods closed.
 const UNKNOWN_PODS_DROP: &str = "# --unknown-pods=drop";
+/// With a bit of the conntrack mark that revokes.
+const REVOKED_MARK: (&str, u32) = ("# --revoked-mark=0x10000000", 0x1000_0000);
+/// With group counters.
+const COUNTERS: &str = "# --counters";
 
 #[test]
 fn cases() {
@@ -76,15 +80,16 @@ fn outcome(yaml: &[u8]) -> (String, String) {
             }
         })
         .collect();
-    let close = yaml.windows(UNKNOWN_PODS_DROP.len()).any(|it| it == UNKNOWN_PODS_DROP.as_bytes());
+    let has = |directive: &str| yaml.windows(directive.len()).any(|it| it == directive.as_bytes());
     let unknown_pods = UnknownPods::Drop {
         interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
         bridge_ranges: vec!["10.0.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
     };
     let options = NodeOptions {
         anti_spoofing: true,
-        unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
-        ..NodeOptions::default()
+        unknown_pods: if has(UNKNOWN_PODS_DROP) { unknown_pods } else { UnknownPods::Accept },
+        revoked_mark: has(REVOKED_MARK.0).then_some(REVOKED_MARK.1),
+        counters: has(COUNTERS),
     };
     let state = NodeState {
         cluster: &cluster,

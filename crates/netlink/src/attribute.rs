@@ -37,6 +37,10 @@ pub(crate) trait Read {
         self.get(attribute)?.try_into().ok().map(u32::from_ne_bytes)
     }
 
+    fn long_number(&self, attribute: Attribute) -> Option<u64> {
+        self.get(attribute)?.try_into().ok().map(u64::from_ne_bytes)
+    }
+
     fn text(&self, attribute: Attribute) -> Option<String> {
         let text = CStr::from_bytes_until_nul(self.get(attribute)?).ok()?;
         Some(text.to_string_lossy().into_owned())
@@ -103,6 +107,8 @@ attributes!(c"immediate";
     IMMEDIATE_TO = NFTNL_EXPR_IMM_DREG: Number, IMMEDIATE_DATA = NFTNL_EXPR_IMM_DATA: Value,
     IMMEDIATE_VERDICT = NFTNL_EXPR_IMM_VERDICT: Number, IMMEDIATE_CHAIN = NFTNL_EXPR_IMM_CHAIN: Text,
 );
+attributes!(c"counter"; COUNTER_PACKETS = NFTNL_EXPR_CTR_PACKETS: Other,
+    COUNTER_BYTES = NFTNL_EXPR_CTR_BYTES: Other);
 attributes!(c"nat";
     NAT_TYPE = NFTNL_EXPR_NAT_TYPE: Number, NAT_FAMILY = NFTNL_EXPR_NAT_FAMILY: Number,
     NAT_ADDRESS = NFTNL_EXPR_NAT_REG_ADDR_MIN: Number, NAT_ADDRESS_MAX = NFTNL_EXPR_NAT_REG_ADDR_MAX: Number,

@@ -8,6 +8,7 @@ use crate::error::EncodeError;
 use crate::message;
 use crate::nftnl::{HEADER_BYTES, Object, Scratch};
 use crate::value;
+use crate::wire;
 
 /// The bytes of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,9 @@ impl Encoded {
 /// The bytes of a batch on top of its messages.
 pub(crate) const MARK_BYTES: usize = 2 * HEADER_BYTES;
 
+/// Room for a few elements, the commonest transaction.
+const FIRST_BYTES: usize = 1024;
+
 /// A batch in the making.
 pub(crate) struct Batch {
     encoded: Encoded,
@@ -94,7 +98,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     fn new(first_sequence: u32) -> Self {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
         put_mark(&mut bytes, BATCH_BEGIN, REQUEST, first_sequence);
         Self {
             encoded: Encoded { bytes, first_sequence, messages: Vec::new() },
@@ -110,7 +114,24 @@ impl Batch {
         self.last_set_id
     }
 
-    /// Appends a message for the present operation, which is about a table of `family`.
+    /// Appends a message for the present operation, which is about a table of `family`, of what `attributes` appends.
+    pub(crate) fn put(
+        &mut self,
+        family: Family,
+        kind: u16,
+        flags: u16,
+        attributes: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let (kind, sequence) = (SUBSYSTEM << 8 | kind, self.encoded.end_sequence());
+        let bytes = &mut self.encoded.bytes;
+        let start = wire::begin(bytes, kind, REQUEST | flags, sequence, value::family(family));
+        attributes(bytes);
+        wire::finish(bytes, start);
+        let end = bytes.len();
+        self.encoded.messages.push(Message { start, end, operation: self.operation });
+    }
+
+    /// Appends a message for the present operation, as libnftnl makes it of an object.
     pub(crate) fn push(&mut self, family: Family, kind: u16, flags: u16, object: &impl Object) {
         let sequence = self.encoded.end_sequence();
         let kind = SUBSYSTEM << 8 | kind;

@@ -1,4 +1,4 @@
-//! The kernel's numbers (`linux/netfilter/nf_tables.h`, `nfnetlink.h`, `netlink.h`). They are kernel ABI and never
+//! The kernel's numbers (`linux/netfilter/nf_tables.h`, `nfnetlink.h`, `nfnetlink_conntrack.h`, `netlink.h`). They are kernel ABI and never
 //! change. Written out in one place and one integer type each, because `libc` has some of them, in mixed types.
 
 pub(crate) const SUBSYSTEM: u16 = 10;
@@ -20,10 +20,65 @@ pub(crate) const DELETE_SET: u16 = 11;
 pub(crate) const NEW_ELEMENT: u16 = 12;
 pub(crate) const GET_ELEMENT: u16 = 13;
 pub(crate) const DELETE_ELEMENT: u16 = 14;
+pub(crate) const NEW_GENERATION: u16 = 15;
 pub(crate) const GET_GENERATION: u16 = 16;
 pub(crate) const GET_OBJECT: u16 = 19;
 pub(crate) const GET_FLOWTABLE: u16 = 23;
 
+/// The bit of the multicast group that hears of changes of nftables.
+pub(crate) const GROUP_NFTABLES: u32 = 1 << 6;
+/// The table that a chain, rule, set, element, object or flowtable is in, and a table's own name.
+pub(crate) const ANY_TABLE: u16 = 1;
+/// A chain's own name.
+pub(crate) const CHAIN_OWN_NAME: u16 = 3;
+/// The chain that a rule is in.
+pub(crate) const RULE_OWNING_CHAIN: u16 = 2;
+pub(crate) const ELEMENTS_TABLE: u16 = 1;
+pub(crate) const ELEMENTS_SET: u16 = 2;
+pub(crate) const ELEMENTS_LIST: u16 = 3;
+pub(crate) const ELEMENTS_SET_ID: u16 = 4;
+pub(crate) const ELEMENT_OWN_KEY: u16 = 1;
+pub(crate) const ELEMENT_OWN_DATA: u16 = 2;
+pub(crate) const ELEMENT_OWN_FLAGS: u16 = 3;
+pub(crate) const ELEMENT_OWN_USERDATA: u16 = 6;
+pub(crate) const DATA_VALUE: u16 = 1;
+pub(crate) const DATA_OF_VERDICT: u16 = 2;
+pub(crate) const VERDICT_CODE: u16 = 1;
+pub(crate) const VERDICT_CHAIN: u16 = 2;
+pub(crate) const GENERATION_ID: u16 = 1;
+pub(crate) const GENERATION_PROCESS: u16 = 2;
+pub(crate) const GENERATION_PROCESS_NAME: u16 = 3;
+
+pub(crate) const SUBSYSTEM_CONNTRACK: u16 = 1;
+pub(crate) const CONNTRACK_NEW: u16 = 0;
+pub(crate) const CONNTRACK_GET: u16 = 1;
+pub(crate) const ENTRY_ORIGINAL: u16 = 1;
+pub(crate) const ENTRY_REPLY: u16 = 2;
+pub(crate) const ENTRY_STATUS: u16 = 3;
+pub(crate) const ENTRY_MARK: u16 = 8;
+pub(crate) const ENTRY_ID: u16 = 12;
+pub(crate) const ENTRY_ZONE: u16 = 18;
+pub(crate) const ENTRY_MARK_MASK: u16 = 21;
+pub(crate) const STATUS_SEEN_REPLY: u32 = 2;
+pub(crate) const STATUS_ASSURED: u32 = 4;
+pub(crate) const TUPLE_ADDRESSES: u16 = 1;
+pub(crate) const TUPLE_PROTOCOL: u16 = 2;
+pub(crate) const TUPLE_ZONE: u16 = 3;
+pub(crate) const ADDRESS_IPV4_SOURCE: u16 = 1;
+pub(crate) const ADDRESS_IPV4_DESTINATION: u16 = 2;
+pub(crate) const ADDRESS_IPV6_SOURCE: u16 = 3;
+pub(crate) const ADDRESS_IPV6_DESTINATION: u16 = 4;
+pub(crate) const PROTOCOL_NUMBER: u16 = 1;
+pub(crate) const PROTOCOL_SOURCE_PORT: u16 = 2;
+pub(crate) const PROTOCOL_DESTINATION_PORT: u16 = 3;
+pub(crate) const PROTOCOL_ICMP_ID: u16 = 4;
+pub(crate) const PROTOCOL_ICMP_TYPE: u16 = 5;
+pub(crate) const PROTOCOL_ICMP_CODE: u16 = 6;
+/// From the attributes of ICMP to those of ICMPv6.
+pub(crate) const PROTOCOL_ICMPV6_OFFSET: u16 = 3;
+
+/// In an attribute's kind: attributes are nested in it.
+pub(crate) const NESTED: u16 = 0x8000;
 pub(crate) const NLMSG_ERROR: u16 = 2;
 pub(crate) const NLMSG_DONE: u16 = 3;
 pub(crate) const REQUEST: u16 = 0x1;
@@ -83,6 +138,7 @@ pub(crate) const META_PROTOCOL: u32 = 16;
 
 pub(crate) const CT_STATE: u32 = 0;
 pub(crate) const CT_STATUS: u32 = 2;
+pub(crate) const CT_MARK: u32 = 3;
 pub(crate) const CT_STATE_ESTABLISHED: u32 = 2;
 pub(crate) const CT_STATE_RELATED: u32 = 4;
 pub(crate) const CT_STATUS_DNAT: u32 = 0x20;

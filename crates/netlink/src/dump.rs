@@ -2,14 +2,12 @@
 
 use std::io;
 
-use crate::consts::{DUMP, DUMP_INTERRUPTED, GET_GENERATION, NLMSG_DONE, REQUEST, SUBSYSTEM};
+use crate::consts::{DUMP, DUMP_INTERRUPTED, GENERATION_ID, GET_GENERATION, NLMSG_DONE, REQUEST, SUBSYSTEM};
 use crate::error::ReadError;
 use crate::nftnl::{Object, Scratch, Table};
 use crate::socket::{RECEIVE_BYTES, Socket};
 use crate::wire::{Message, messages};
 
-/// The attribute that has the generation's number.
-const GENERATION_ID: u16 = 1;
 const FAMILY_ANY: u8 = 0;
 
 /// Why a list is not to be had.
@@ -73,47 +71,71 @@ impl Dumper {
         mut each: impl FnMut(Message<'_>),
     ) -> Result<(), Failure> {
         let socket_error = |error| Failure::Error(ReadError::Socket(error));
-        // What an earlier list left behind: the kernel makes no second list on a socket while one is unread.
-        while self.socket.receive_now(self.buffer.bytes_mut()).map_err(socket_error)?.is_some() {}
         self.sequence = self.sequence.wrapping_add(1);
         let kind = SUBSYSTEM << 8 | kind;
-        let request = self.request.build(kind, family, REQUEST | flags, self.sequence, request);
-        self.socket.send(request).map_err(socket_error)?;
+        let message = self.request.build(kind, family, REQUEST | flags, self.sequence, request);
+        match ask(&self.socket, &mut self.buffer, message, flags & DUMP != 0, &mut each) {
+            Ok(()) => Ok(()),
+            Err(Broken::Socket(error)) => Err(socket_error(error)),
+            Err(Broken::Disturbed) => Err(Failure::Changed),
+            Err(Broken::Refused(source)) => Err(Failure::Error(ReadError::Refused { what, source })),
+        }
+    }
+}
 
-        let mut interrupted = false;
-        loop {
-            let length = self.socket.receive(self.buffer.bytes_mut()).map_err(socket_error)?;
-            for message in messages(&self.buffer.bytes()[..length]) {
-                if message.sequence != self.sequence {
+/// Why an answer is not whole.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// It could not be read.
+    Socket(io::Error),
+    /// Something changed meanwhile.
+    Disturbed,
+    /// The kernel's error.
+    Refused(io::Error),
+}
+
+/// Sends a request, and calls `each` with every message of the answer: of a list (`many`), or the one.
+pub(crate) fn ask(
+    socket: &Socket,
+    buffer: &mut Scratch,
+    request: &[u8],
+    many: bool,
+    each: &mut impl FnMut(Message<'_>),
+) -> Result<(), Broken> {
+    // What an earlier list left behind: the kernel makes no second list on a socket while one is unread.
+    while socket.receive_now(buffer.bytes_mut()).map_err(Broken::Socket)?.is_some() {}
+    socket.send(request).map_err(Broken::Socket)?;
+    let sequence = messages(request).next().map(|message| message.sequence);
+    let mut interrupted = false;
+    loop {
+        let length = socket.receive(buffer.bytes_mut()).map_err(Broken::Socket)?;
+        for message in messages(&buffer.bytes()[..length]) {
+            if Some(message.sequence) != sequence {
+                continue;
+            }
+            interrupted |= message.flags & DUMP_INTERRUPTED != 0;
+            let error = match message.answer() {
+                Some(answer) => answer.errno,
+                // The end of a list says how it went.
+                None if message.kind == NLMSG_DONE => match message.bytes.get(16..20) {
+                    Some(bytes) => -i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                    None => 0,
+                },
+                None => {
+                    each(message);
+                    if !many {
+                        return Ok(());
+                    }
                     continue;
                 }
-                interrupted |= message.flags & DUMP_INTERRUPTED != 0;
-                let error = match message.answer() {
-                    Some(answer) => answer.errno,
-                    // The end of a list says how it went.
-                    None if message.kind == NLMSG_DONE => match message.bytes.get(16..20) {
-                        Some(bytes) => -i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-                        None => 0,
-                    },
-                    None => {
-                        each(message);
-                        if flags & DUMP == 0 {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                };
-                return match error {
-                    0 if interrupted => Err(Failure::Changed),
-                    0 => Ok(()),
-                    // What we saw a moment ago is gone.
-                    libc::ENOENT | libc::EINTR | libc::EAGAIN | libc::EBUSY => Err(Failure::Changed),
-                    errno => {
-                        let source = io::Error::from_raw_os_error(errno);
-                        Err(Failure::Error(ReadError::Refused { what, source }))
-                    }
-                };
-            }
+            };
+            return match error {
+                0 if interrupted => Err(Broken::Disturbed),
+                0 => Ok(()),
+                // What we saw a moment ago is gone.
+                libc::ENOENT | libc::EINTR | libc::EAGAIN | libc::EBUSY => Err(Broken::Disturbed),
+                errno => Err(Broken::Refused(io::Error::from_raw_os_error(errno))),
+            };
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 
-/// Why nftables cannot be reached.
+/// Why nftables or connection tracking cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No netlink socket.
-    #[error("no netlink socket to nftables ({0}): is the kernel built with CONFIG_NETFILTER_NETLINK?")]
+    #[error(
+        "no netlink socket to the kernel's netfilter ({0}): is the kernel built with CONFIG_NETFILTER_NETLINK?"
+    )]
     Socket(#[source] io::Error),
     /// The kernel refused an empty transaction.
     #[error(
@@ -137,6 +139,33 @@ pub enum ReadError {
          find it with `nft monitor`"
     )]
     Unstable {
+        /// How often it was tried.
+        attempts: u32,
+    },
+}
+
+/// Why connections could not be listed or marked.
+#[derive(Debug, thiserror::Error)]
+pub enum ConntrackError {
+    /// The request or the answer did not go through.
+    #[error("cannot reach connection tracking ({0}): try again")]
+    Socket(#[source] io::Error),
+    /// The kernel refused.
+    #[error(
+        "the kernel refuses to {what} ({source}): run with CAP_NET_ADMIN in the network namespace, on a kernel with \
+         CONFIG_NF_CT_NETLINK"
+    )]
+    Refused {
+        /// What was to be done.
+        what: &'static str,
+        /// The kernel's error.
+        source: io::Error,
+    },
+    /// It was disturbed each time.
+    #[error("could not {what}: disturbed {attempts} times in a row; try again when the node is less busy")]
+    Unstable {
+        /// What was to be done.
+        what: &'static str,
         /// How often it was tried.
         attempts: u32,
     },

@@ -1,8 +1,9 @@
 //! Rules as the kernel's expressions.
 //!
 //! The expressions and registers are those that nft makes, so that nft lists our rules as they were meant. A
-//! match never shares what it depends on (`meta nfproto` before `ip saddr`) with the match before it: then every
-//! sequence of expressions stands for one rule only, and can be read back.
+//! match that we write never shares what it depends on (`meta nfproto` before `ip saddr`) with the match before it:
+//! then every sequence of expressions stands for one rule only, and can be read back. Matches that nft makes of our
+//! text do share, and are read all the same.
 
 use std::net::SocketAddr;
 
@@ -53,7 +54,22 @@ pub(crate) fn of_rule(
     family: Family,
     set: impl FnMut(&SetRef) -> LookupSet,
 ) -> Result<Vec<Expression>, &'static str> {
-    let mut writer = Writer { family, set, out: Vec::new() };
+    written(rule, Writer { family, set, shared: None, out: Vec::new() })
+}
+
+/// The same as nft makes them of the rule's text.
+pub(crate) fn of_text(
+    rule: &Rule,
+    family: Family,
+    set: impl FnMut(&SetRef) -> LookupSet,
+) -> Result<Vec<Expression>, &'static str> {
+    written(rule, Writer { family, set, shared: Some(Vec::new()), out: Vec::new() })
+}
+
+fn written(
+    rule: &Rule,
+    mut writer: Writer<impl FnMut(&SetRef) -> LookupSet>,
+) -> Result<Vec<Expression>, &'static str> {
     for condition in &rule.matches {
         writer.condition(condition)?;
     }
@@ -67,6 +83,8 @@ pub(crate) fn of_rule(
 struct Writer<F> {
     family: Family,
     set: F,
+    /// What was checked for an earlier match, where matches share it.
+    shared: Option<Vec<Dependency>>,
     out: Vec<Expression>,
 }
 
@@ -83,6 +101,16 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
                 self.bits(CT_STATE, bits);
             }
             Match::CtStatusDnat => self.bits(CT_STATUS, CT_STATUS_DNAT),
+            Match::CtMark { mask, value } => {
+                if matches!(*mask, 0 | u32::MAX) || value & !mask != 0 {
+                    return Err(
+                        "a test of no bits or of all bits of the ct mark, or for bits outside its mask",
+                    );
+                }
+                self.out.push(Expression::Ct { key: CT_MARK, to: REGISTER_1 });
+                self.out.push(Expression::Mask { mask: mask.to_ne_bytes() });
+                self.compare(COMPARE_EQUAL, &value.to_ne_bytes());
+            }
             // The family of everything on a bridge is the bridge's.
             Match::Family(_) if self.family == Family::Bridge => {
                 return Err("`meta nfproto` in a table of the bridge family");
@@ -152,6 +180,12 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
     }
 
     fn dependency(&mut self, dependency: Dependency) {
+        if let Some(shared) = &mut self.shared {
+            if shared.contains(&dependency) {
+                return;
+            }
+            shared.push(dependency);
+        }
         let (load, with) = dependency.expressions(self.family);
         self.out.push(load);
         self.compare(COMPARE_EQUAL, &with);

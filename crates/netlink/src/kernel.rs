@@ -5,10 +5,12 @@ use std::time::Duration;
 use podwall_ruleset::{Operation, Ruleset, TableId, Transaction};
 
 use crate::batch::{Encoded, encode};
+use crate::counter::{self, RuleCounter};
 use crate::decode;
 use crate::describe;
 use crate::dump::{Dumper, Failure};
 use crate::error::{ApplyError, OpenError, ReadError};
+use crate::foreign::{self, ForeignTable};
 use crate::nftnl::Scratch;
 use crate::outcome::{Answers, outcome};
 use crate::read;
@@ -31,6 +33,8 @@ pub struct Kernel {
     next_sequence: u32,
     /// The kernel acknowledges the end of a batch, as it does since 6.10.
     acknowledges: bool,
+    /// Nothing is left to read of earlier batches.
+    drained: bool,
 }
 
 /// What the kernel holds in some tables.
@@ -56,10 +60,11 @@ impl Kernel {
             buffer: Scratch::with_bytes(RECEIVE_BYTES),
             next_sequence: 1,
             acknowledges: false,
+            drained: true,
         };
         let probe = encode(&Transaction::default(), kernel.take_sequences(2)).expect("nothing to encode");
         kernel.socket.send(probe.bytes()).map_err(OpenError::Socket)?;
-        let answers = kernel.answers();
+        let answers = kernel.answers(None);
         if let Some(error) = answers.lost {
             return Err(OpenError::Socket(error));
         }
@@ -101,9 +106,32 @@ impl Kernel {
 
     /// Reads back tables: what the kernel holds in them, or why it is not something that we made.
     pub fn read(&mut self, tables: &[TableId]) -> Result<ReadBack, ReadError> {
+        self.undisturbed(|kernel| kernel.read_once(tables))
+    }
+
+    /// What all counted rules of a table have counted; nothing if there is no such table. Who changes the table
+    /// meanwhile may see the counts of two states.
+    pub fn counters(&mut self, table: &TableId) -> Result<Vec<RuleCounter>, ReadError> {
+        self.undisturbed(|kernel| counter::counters(&mut kernel.dumper, table))
+    }
+
+    /// All tables of the network namespace but ours, with the names of their chains: who else is at work here.
+    pub fn foreign_tables(&mut self, ours: &[TableId]) -> Result<Vec<ForeignTable>, ReadError> {
+        self.undisturbed(|kernel| foreign::tables(&mut kernel.dumper, ours))
+    }
+
+    /// The port of the socket that sends transactions.
+    pub(crate) fn port(&self) -> u32 {
+        self.socket.port()
+    }
+
+    fn undisturbed<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, ReadError> {
         for attempt in 1..=READ_ATTEMPTS {
-            match self.read_once(tables) {
-                Ok(read_back) => return Ok(read_back),
+            match read(self) {
+                Ok(found) => return Ok(found),
                 Err(Failure::Error(error)) => return Err(error),
                 Err(Failure::Changed) => std::thread::sleep(READ_PAUSE * attempt),
             }
@@ -176,15 +204,19 @@ impl Kernel {
 
     /// Sends a batch of messages of `encoded`, and decides what became of it.
     fn send(&mut self, batch: &[u8], encoded: &Encoded, operations: &[Operation]) -> Result<(), ApplyError> {
-        // An error of an earlier batch that nobody read must not make this sending fail.
-        let _ = self.answers();
+        if !self.drained {
+            // An error of an earlier batch that nobody read must not make this sending fail.
+            let _ = self.answers(None);
+        }
+        self.drained = false;
         self.socket.send(batch).map_err(ApplyError::Send)?;
-        let answers = self.answers();
+        let answers = self.answers(Some(encoded.end_sequence()));
         outcome(encoded, operations, answers, self.acknowledges)
     }
 
-    /// All answers that are there. The kernel has worked on a batch, and answered, when the sending returns.
-    fn answers(&mut self) -> Answers {
+    /// All answers that are there. The kernel has worked on a batch, and answered, when the sending returns. Behind
+    /// the answer to `last` there is none.
+    fn answers(&mut self, last: Option<u32>) -> Answers {
         let mut all = Answers::default();
         // Reading on after an error finds what the kernel kept; it cannot go on for ever.
         let mut errors = 0;
@@ -193,8 +225,15 @@ impl Kernel {
                 Ok(Some(length)) => {
                     let bytes = &self.buffer.bytes()[..length];
                     all.answers.extend(messages(bytes).filter_map(|message| message.answer()));
+                    if last.is_some() && all.answers.last().map(|answer| answer.sequence) == last {
+                        self.drained = true;
+                        break;
+                    }
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    self.drained = true;
+                    break;
+                }
                 Err(error) => {
                     all.lost = Some(error);
                     errors += 1;

@@ -1,4 +1,4 @@
-//! Transactions and dumps of nftables over netlink.
+//! Transactions, dumps and changes of nftables over netlink, and the connections that the kernel tracks.
 //!
 //! ```text
 //! Transaction ─► encode ─► one buffer ─► one system call ─► answers ─► applied, or which operation was refused
@@ -7,12 +7,18 @@
 //!
 //! [`Kernel`] does both. It translates between `podwall_ruleset` and the kernel, and decides nothing else. The
 //! messages are built by libnftnl; this is the only crate of the workspace with `unsafe`, in two of its files.
+//!
+//! [`Monitor`] hears of what others change in our tables; [`Conntrack`] lists connections and sets bits of their
+//! marks.
 
 #![warn(missing_docs)]
 
 mod attribute;
 mod batch;
+mod conntrack;
+mod conntrack_message;
 mod consts;
+mod counter;
 mod decode;
 mod decode_rule;
 mod describe;
@@ -21,13 +27,17 @@ mod element;
 mod error;
 mod expression;
 mod expression_message;
+mod foreign;
 #[cfg(all(test, target_endian = "little"))]
 mod golden;
 mod kernel;
 mod message;
+mod monitor;
 mod nftnl;
 mod outcome;
 mod read;
+#[cfg(test)]
+mod rule_round_trip;
 mod socket;
 mod split;
 mod userdata;
@@ -35,5 +45,9 @@ mod value;
 mod wire;
 
 pub use batch::{Encoded, encode};
-pub use error::{ApplyError, EncodeError, OpenError, ReadError, Refusal};
+pub use conntrack::{Conntrack, ConntrackFilter, Entry, Icmp, MarkFilter, Tuple};
+pub use counter::RuleCounter;
+pub use error::{ApplyError, ConntrackError, EncodeError, OpenError, ReadError, Refusal};
+pub use foreign::ForeignTable;
 pub use kernel::{Kernel, ReadBack};
+pub use monitor::{Monitor, Notification, Process};

@@ -1,8 +1,6 @@
-//! Operations as messages. Every message is below 64 KiB, the limit of what is nested in it.
+//! Operations as messages, made by libnftnl but for those of elements. Every message is below 64 KiB, the limit of what is nested in it.
 
-use podwall_ruleset::{
-    BaseChain, ChainType, Comment, Family, Hook, Name, Operation, Rule, Set, SetRef, TableId,
-};
+use podwall_ruleset::{BaseChain, ChainType, Comment, Hook, Name, Operation, Rule, Set, SetRef, TableId};
 
 use crate::attribute::*;
 use crate::batch::Batch;
@@ -13,6 +11,7 @@ use crate::expression_message;
 use crate::nftnl;
 use crate::userdata;
 use crate::value;
+use crate::wire;
 
 /// How full a message of elements gets, safely below the 64 KiB that the length of a nest can say.
 const ELEMENT_BYTES_MAX: usize = 60_000;
@@ -37,18 +36,13 @@ pub(crate) fn put(batch: &mut Batch, operation: &Operation) -> Result<(), &'stat
         }
         Operation::AddElements { table, set: name, elements } => {
             let raw = elements.iter().map(|(key, element)| element::encode(key, element));
-            put_elements(
-                batch,
-                table.family,
-                NEW_ELEMENT,
-                CREATE | EXCLUSIVE,
-                || set(table, name.as_str()),
-                raw,
-            )?;
+            let set = SetOfElements { table, name: name.as_str(), id: None };
+            put_elements(batch, NEW_ELEMENT, CREATE | EXCLUSIVE, &set, raw)?;
         }
         Operation::DeleteElements { table, set: name, keys } => {
             let raw = keys.iter().map(element::encode_key);
-            put_elements(batch, table.family, DELETE_ELEMENT, 0, || set(table, name.as_str()), raw)?;
+            let set = SetOfElements { table, name: name.as_str(), id: None };
+            put_elements(batch, DELETE_ELEMENT, 0, &set, raw)?;
         }
         Operation::AddChain { table, name, base, comment } => {
             batch.push(
@@ -182,12 +176,8 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
         let mut message = definition(*id, table, name, content, SET_ANONYMOUS | SET_CONSTANT)?;
         message.set_number(SET_SIZE, raw.iter().map(Vec::len).sum::<usize>() as u32);
         batch.push(table.family, NEW_SET, CREATE, &message);
-        let elements_of = || {
-            let mut message = set(table, name);
-            message.set_number(SET_ID, *id);
-            message
-        };
-        put_elements(batch, table.family, NEW_ELEMENT, CREATE, elements_of, raw.into_iter())?;
+        let elements_of = SetOfElements { table, name, id: Some(*id) };
+        put_elements(batch, NEW_ELEMENT, CREATE, &elements_of, raw.into_iter())?;
     }
     let mut message = rule(table, chain);
     for expression in &expressions {
@@ -200,54 +190,75 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
     Ok(())
 }
 
-/// Appends as many messages as the elements need. What belongs together stays in one message.
-fn put_elements(
-    batch: &mut Batch,
-    family: Family,
-    kind: u16,
-    flags: u16,
-    set: impl Fn() -> nftnl::Set,
-    elements: impl Iterator<Item = Vec<RawElement>>,
-) -> Result<(), &'static str> {
-    let mut message = nftnl::Elements::of(set());
-    let mut used = 0;
-    for parts in elements {
-        let bytes: usize = parts.iter().map(RawElement::bytes_at_most).sum();
-        if used > 0 && used + bytes > ELEMENT_BYTES_MAX {
-            batch.push(family, kind, flags, &message);
-            message = nftnl::Elements::of(set());
-            used = 0;
-        }
-        used += bytes;
-        for raw in &parts {
-            if raw.key.is_empty() || raw.key.len() > KEY_BYTES_MAX {
-                return Err("a key of no parts, or of more than 64 bytes");
-            }
-            message.add(element_message(raw));
-        }
-    }
-    if used > 0 {
-        batch.push(family, kind, flags, &message);
-    }
-    Ok(())
+/// The set that a message of elements is about; by its number, too, if it has its name only after the transaction.
+struct SetOfElements<'a> {
+    table: &'a TableId,
+    name: &'a str,
+    id: Option<u32>,
 }
 
-fn element_message(raw: &RawElement) -> nftnl::Element {
-    let mut message = nftnl::Element::new();
-    message.set_value(ELEMENT_KEY, &raw.key);
+/// Appends as many messages as the elements need. What belongs together stays in one message. Without libnftnl: this
+/// is what every pod that comes or goes waits for.
+fn put_elements(
+    batch: &mut Batch,
+    kind: u16,
+    flags: u16,
+    set: &SetOfElements<'_>,
+    elements: impl Iterator<Item = Vec<RawElement>>,
+) -> Result<(), &'static str> {
+    let mut fits_registers = true;
+    let mut elements = elements.peekable();
+    while let Some(mut parts) = elements.next() {
+        let mut used = 0;
+        batch.put(set.table.family, kind, flags, |bytes| {
+            put_text(bytes, ELEMENTS_TABLE, set.table.name.as_str());
+            put_text(bytes, ELEMENTS_SET, set.name);
+            if let Some(id) = set.id {
+                wire::put(bytes, ELEMENTS_SET_ID, &id.to_be_bytes());
+            }
+            wire::nest(bytes, ELEMENTS_LIST, |bytes| {
+                let mut number = 0;
+                loop {
+                    used += bytes_at_most(&parts);
+                    for raw in &parts {
+                        number += 1;
+                        fits_registers &= (1..=KEY_BYTES_MAX).contains(&raw.key.len());
+                        wire::nest(bytes, number, |bytes| put_element(bytes, raw));
+                    }
+                    let fits = |next: &Vec<RawElement>| used + bytes_at_most(next) <= ELEMENT_BYTES_MAX;
+                    let Some(next) = elements.next_if(fits) else { break };
+                    parts = next;
+                }
+            });
+        });
+    }
+    if fits_registers { Ok(()) } else { Err("a key of no parts, or of more than 64 bytes") }
+}
+
+fn bytes_at_most(parts: &[RawElement]) -> usize {
+    parts.iter().map(RawElement::bytes_at_most).sum()
+}
+
+fn put_element(bytes: &mut Vec<u8>, raw: &RawElement) {
     if let Some(flags) = raw.flags() {
-        message.set_number(ELEMENT_FLAGS, flags);
+        wire::put(bytes, ELEMENT_OWN_FLAGS, &flags.to_be_bytes());
     }
+    wire::nest(bytes, ELEMENT_OWN_KEY, |bytes| wire::put(bytes, DATA_VALUE, &raw.key));
     if let Some((code, chain)) = &raw.verdict {
-        message.set_number(ELEMENT_VERDICT, *code);
-        if let Some(chain) = chain {
-            message.set_text(ELEMENT_CHAIN, chain);
-        }
+        wire::nest(bytes, ELEMENT_OWN_DATA, |bytes| {
+            wire::nest(bytes, DATA_OF_VERDICT, |bytes| {
+                wire::put(bytes, VERDICT_CODE, &code.to_be_bytes());
+                chain.iter().for_each(|chain| put_text(bytes, VERDICT_CHAIN, chain));
+            });
+        });
     }
-    if let Some(bytes) = &raw.userdata {
-        message.set_bytes(ELEMENT_USERDATA, bytes);
+    if let Some(userdata) = &raw.userdata {
+        wire::put(bytes, ELEMENT_OWN_USERDATA, userdata);
     }
-    message
+}
+
+fn put_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
+    wire::put_parts(bytes, kind, &[text.as_bytes(), &[0]]);
 }
 
 /// A request for the sets of a table.

@@ -217,10 +217,6 @@ object!(
 );
 message!(Set, c"set", nftnl_set_alloc, nftnl_set_nlmsg_build_payload, nftnl_set_nlmsg_parse);
 object!(
-    /// An element of a set, before it is added.
-    Element, c"element", nftnl_set_elem, nftnl_set_elem_free, nftnl_set_elem_set, nftnl_set_elem_get
-);
-object!(
     /// An expression of a rule, before it is added.
     Expression, c"expression", nftnl_expr, nftnl_expr_free, nftnl_expr_set, nftnl_expr_get
 );
@@ -296,14 +292,6 @@ impl Expression {
     }
 }
 
-impl Element {
-    /// An element without anything.
-    pub(crate) fn new() -> Self {
-        // SAFETY: no arguments; null is checked for.
-        Self::own(unsafe { sys::nftnl_set_elem_alloc() }, c"element")
-    }
-}
-
 impl Set {
     /// True when the attribute was in the message.
     pub(crate) fn has(&self, attribute: Attribute) -> bool {
@@ -313,21 +301,13 @@ impl Set {
     }
 }
 
-/// A message that adds, removes, asks for or lists elements of a set.
+/// A message that asks for or lists elements of a set.
 pub(crate) struct Elements(Set);
 
 impl Elements {
     /// No elements yet; as a request for a dump that means all.
     pub(crate) fn of(set: Set) -> Self {
         Self(set)
-    }
-
-    /// Appends an element.
-    pub(crate) fn add(&mut self, element: Element) {
-        self.0.bound += element.bound;
-        // SAFETY: both are ours; the set owns the element from here on, so it is not dropped.
-        unsafe { sys::nftnl_set_elem_add(self.0.raw.as_ptr(), element.raw.as_ptr()) }
-        std::mem::forget(element);
     }
 
     /// The elements in a message of a dump; `None` if libnftnl cannot make sense of it.

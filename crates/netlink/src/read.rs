@@ -14,9 +14,6 @@ use crate::message::{elements_of, rules_of, sets_of};
 use crate::nftnl::{Chain, ElementView, Elements, Rule, Set, Table};
 use crate::value;
 
-/// The attribute of objects and of flowtables that names their table.
-const OWNING_TABLE: u16 = 1;
-
 /// A table as the kernel holds it.
 #[derive(Debug, Default)]
 pub(crate) struct RawTable {
@@ -132,7 +129,7 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
 
     for (kind, what) in [(GET_OBJECT, "an object"), (GET_FLOWTABLE, "a flowtable")] {
         dumper.list(kind, family, &Table::new(), "objects", |message| {
-            let owner = message.attribute(OWNING_TABLE).and_then(|owner| owner.strip_suffix(b"\0"));
+            let owner = message.attribute(ANY_TABLE).and_then(|owner| owner.strip_suffix(b"\0"));
             if owner == Some(name.as_bytes()) {
                 foreign = Some(what.to_owned());
             }

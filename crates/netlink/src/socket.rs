@@ -1,11 +1,13 @@
 //! A netlink socket to nftables: buffers that fit, and reading without waiting.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use libc::{c_int, c_void, socklen_t};
 use mnl::mnl_sys::MNL_SOCKET_AUTOPID;
+
+use crate::consts::GROUP_NFTABLES;
 
 /// What one `recv` may return: the kernel makes no dump buffers above 32 KiB, and error messages are short.
 pub(crate) const RECEIVE_BYTES: usize = 64 << 10;
@@ -17,7 +19,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// `sk_sndbuf - 32`).
 const SEND_OVERHEAD: usize = 32;
 
-/// A bound socket.
+/// A socket; bound, once it is out of this file.
 pub(crate) struct Socket {
     socket: mnl::Socket,
     /// The largest message that fits, as the kernel answered last.
@@ -30,19 +32,36 @@ unsafe impl Send for Socket {}
 
 impl Socket {
     pub(crate) fn open() -> io::Result<Self> {
-        let socket = mnl::Socket::open(mnl::Bus::Netfilter)?;
-        socket.bind(0, MNL_SOCKET_AUTOPID)?;
-        let mut socket = Self { socket, fits: 0 };
+        let socket = Self { socket: mnl::Socket::open(mnl::Bus::Netfilter)?, fits: 0 };
+        socket.bind(0)
+    }
+
+    /// A socket that hears of changes of nftables in this network namespace, but of those that the socket with the
+    /// port `own` makes.
+    pub(crate) fn listen(own: u32) -> io::Result<Self> {
+        let socket = Self { socket: mnl::Socket::open(mnl::Bus::Netfilter)?, fits: 0 };
+        // Before it could hear the first.
+        socket.ignore(own)?;
+        socket.bind(GROUP_NFTABLES)
+    }
+
+    fn bind(mut self, groups: u32) -> io::Result<Self> {
+        self.socket.bind(groups, MNL_SOCKET_AUTOPID)?;
         // Without it an error repeats the message that it is about, up to 64 KiB of it.
-        socket.set(libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1_i32)?;
+        self.set(libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1_i32)?;
         // Text to errors is a courtesy of kernels since 4.12.
-        let _ = socket.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, &1_i32);
+        let _ = self.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, &1_i32);
         // Best effort: a smaller buffer is told by ENOBUFS.
-        socket.grow(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+        self.grow(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
         let timeout = libc::timeval { tv_sec: ANSWER_TIMEOUT.as_secs() as _, tv_usec: 0 };
-        socket.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)?;
-        socket.fits = socket.send_buffer()?.saturating_sub(SEND_OVERHEAD);
-        Ok(socket)
+        self.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)?;
+        self.fits = self.send_buffer()?.saturating_sub(SEND_OVERHEAD);
+        Ok(self)
+    }
+
+    /// What the kernel knows the socket by: its answers, and what it tells others of our changes, have it.
+    pub(crate) fn port(&self) -> u32 {
+        self.socket.portid()
     }
 
     /// Makes the send buffer large enough for one message of `bytes`, as far as we are allowed to. Returns how
@@ -114,9 +133,31 @@ impl Socket {
         }
     }
 
+    /// Has the kernel discard messages whose port is `port` before they take room in the receive buffer. What one
+    /// commit makes known comes in buffers of its own, so that the first message's port is that of all.
+    fn ignore(&self, port: u32) -> io::Result<()> {
+        const PORT_OFFSET: u32 = 12;
+        let step = |code: u32, jump_true, jump_false, k| libc::sock_filter {
+            code: code as u16,
+            jt: jump_true,
+            jf: jump_false,
+            k,
+        };
+        let mut steps = [
+            // Loads in network byte order what netlink keeps in the host's.
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, PORT_OFFSET),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, port.to_be()),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        ];
+        // The kernel copies the steps during the call.
+        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+        self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    }
+
     fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
         // SAFETY: the descriptor is open as long as `self`; the option reads `size_of::<T>()` bytes of a plain
-        // C value that `value` points to.
+        // C value that `value` points to, and the steps that a filter points to, which outlive the call.
         let result = unsafe {
             libc::setsockopt(
                 self.socket.as_raw_fd(),
@@ -143,5 +184,12 @@ impl Socket {
             )
         };
         if result == 0 { Ok(bytes.max(0) as usize) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self`, which is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
     }
 }

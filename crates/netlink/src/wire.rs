@@ -1,6 +1,6 @@
-//! Reading netlink's own framing: messages, attributes, and the answers that are not about nftables.
+//! Netlink's own framing: messages, attributes, and the answers that are not about nftables.
 
-use crate::consts::{CAPPED, ERROR_ATTRIBUTES, ERROR_TEXT, NLMSG_ERROR};
+use crate::consts::{CAPPED, ERROR_ATTRIBUTES, ERROR_TEXT, NESTED, NLMSG_ERROR};
 use crate::nftnl::HEADER_BYTES;
 
 const NLMSG_HEADER: usize = 16;
@@ -63,15 +63,71 @@ impl Message<'_> {
         Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
     }
 
-    /// The value of an attribute of a message of nftables.
+    /// The family in the header of a message of netfilter.
+    pub(crate) fn family(&self) -> Option<u8> {
+        self.bytes.get(NLMSG_HEADER).copied()
+    }
+
+    /// The attributes of a message of netfilter.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        attributes_in(self.bytes.get(HEADER_BYTES..).unwrap_or_default())
+    }
+
+    /// The value of an attribute of a message of netfilter.
     pub(crate) fn attribute(&self, kind: u16) -> Option<&[u8]> {
-        attributes_in(self.bytes.get(HEADER_BYTES..)?)
-            .find(|(found, _)| *found == kind)
-            .map(|(_, value)| value)
+        self.attributes().find(|(found, _)| *found == kind).map(|(_, value)| value)
+    }
+
+    /// The text of an attribute of a message of netfilter.
+    pub(crate) fn text_attribute(&self, kind: u16) -> Option<String> {
+        let text = self.attribute(kind)?;
+        Some(String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(text)).into_owned())
     }
 }
 
-fn attributes_in(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// Begins a message of netfilter about `family` behind what is in `bytes`. Returns where, for [`finish`].
+pub(crate) fn begin(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8) -> usize {
+    let start = bytes.len();
+    bytes.extend([0; 4]);
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    // Port 0: the kernel. Then family, version, and a number that only batches need.
+    bytes.extend([0, 0, 0, 0, family, 0, 0, 0]);
+    start
+}
+
+/// Ends the message that begins at `start`.
+pub(crate) fn finish(bytes: &mut [u8], start: usize) {
+    let length = (bytes.len() - start) as u32;
+    bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+}
+
+/// Appends an attribute.
+pub(crate) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    put_parts(bytes, kind, &[value]);
+}
+
+/// Appends an attribute whose value is in parts.
+pub(crate) fn put_parts(bytes: &mut Vec<u8>, kind: u16, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    bytes.extend((length as u16 + 4).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// Appends an attribute of what `content` appends.
+pub(crate) fn nest(bytes: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    put(bytes, kind | NESTED, &[]);
+    content(bytes);
+    let length = (bytes.len() - start) as u16;
+    bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+}
+
+/// The attributes nested in a value.
+pub(crate) fn attributes_in(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
         // The two high bits say how the value is made.

@@ -9,7 +9,7 @@ use crate::rule::Rule;
 /// What we know of what the kernel holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: at start, after an answer that was lost, when somebody touched our tables.
+    /// Nothing: at start, after an answer that was lost, when somebody touched our tables. See [`replace`].
     Unknown,
     /// Exactly this.
     Exactly(Ruleset),
@@ -107,7 +107,7 @@ pub enum Operation {
 }
 
 /// What turns the known into the desired ruleset. Empty when nothing differs: the caller then makes no system
-/// call.
+/// call. When nothing is known, desired tables are replaced and others stay; see [`replace`].
 ///
 /// The order is a contract with the kernel. What is named comes before what names it, and goes after it; a map's
 /// key is re-pointed by removing and adding it, because adding it alone is refused; nothing that a base chain
@@ -131,6 +131,16 @@ pub fn diff(known: &Known, desired: &Ruleset) -> Transaction {
     Transaction { operations }
 }
 
+/// What makes the kernel hold exactly the desired ruleset when nothing is known of what it holds: every table of
+/// `ours`, all that we may ever have made, is replaced, or removed if it is not desired.
+pub fn replace(ours: &[TableId], desired: &Ruleset) -> Transaction {
+    let mut transaction = diff(&Known::Unknown, desired);
+    for id in ours.iter().filter(|id| !desired.tables.contains_key(id)) {
+        remove_table(id, &mut transaction.operations);
+    }
+    transaction
+}
+
 /// Definitions cannot be changed in place, and names are made from what they define, so a name with another
 /// definition is another version's layout: the table is replaced.
 fn can_be_changed(before: &Table, after: &Table) -> bool {
@@ -144,11 +154,16 @@ fn can_be_changed(before: &Table, after: &Table) -> bool {
     sets && chains
 }
 
-/// Removes whatever is there by this name and builds the table. The first operation makes the second succeed
-/// when nothing is there (a delete that tolerates absence needs kernel 6.3).
-fn replace_table(id: &TableId, table: &Table, operations: &mut Vec<Operation>) {
+/// Removes whatever is there by this name. The first operation makes the second succeed when nothing is there (a
+/// delete that tolerates absence needs kernel 6.3).
+fn remove_table(id: &TableId, operations: &mut Vec<Operation>) {
     operations.push(Operation::AddTable(id.clone()));
     operations.push(Operation::DeleteTable(id.clone()));
+}
+
+/// Removes whatever is there by this name and builds the table.
+fn replace_table(id: &TableId, table: &Table, operations: &mut Vec<Operation>) {
+    remove_table(id, operations);
     operations.push(Operation::AddTable(id.clone()));
     change_table(id, &Table::default(), table, operations);
 }

@@ -168,6 +168,7 @@ impl Display for Match {
                 write!(f, "ct state {}", names.join(","))
             }
             Match::CtStatusDnat => f.write_str("ct status dnat"),
+            Match::CtMark { mask, value } => write!(f, "ct mark & {mask:#010x} == {value:#010x}"),
             Match::Family(IpFamily::Ipv4) => f.write_str("meta nfproto ipv4"),
             Match::Family(IpFamily::Ipv6) => f.write_str("meta nfproto ipv6"),
             Match::Protocol(protocol) => write!(f, "meta l4proto {protocol}"),

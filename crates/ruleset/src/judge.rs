@@ -31,6 +31,8 @@ pub struct Packet {
     pub icmpv6_type: Option<u8>,
     /// What conntrack says of the connection; `None` for a new one.
     pub state: Option<CtState>,
+    /// The mark of the packet's connection.
+    pub mark: u32,
 }
 
 /// How deep the kernel lets jumps nest (`NFT_JUMP_STACK_SIZE`).
@@ -114,6 +116,7 @@ impl<'a> Walk<'a> {
     fn holds(&self, condition: &'a Match) -> bool {
         match condition {
             Match::CtState(states) => self.packet.state.is_some_and(|state| states.contains(&state)),
+            Match::CtMark { mask, value } => self.packet.mark & mask == *value,
             Match::CtStatusDnat => panic!("only the lab's Services ask for this"),
             Match::Family(IpFamily::Ipv4) => self.packet.source.is_ipv4(),
             Match::Family(IpFamily::Ipv6) => self.packet.source.is_ipv6(),
@@ -209,6 +212,7 @@ mod tests {
             destination_port: Some(destination_port),
             icmpv6_type: None,
             state: None,
+            mark: 0,
         }
     }
 

@@ -18,7 +18,7 @@ mod name;
 mod object;
 mod rule;
 
-pub use diff::{Known, Operation, Transaction, diff};
+pub use diff::{Known, Operation, Transaction, diff, replace};
 pub use judge::{Packet, judge};
 pub use name::{
     COMMENT_BYTES_MAX, Comment, INTERFACE_BYTES_MAX, InterfaceName, NAME_BYTES_MAX, Name, NameError,

@@ -45,6 +45,14 @@ pub enum Match {
     CtState(SmallVec<[CtState; 2]>),
     /// `ct status dnat`: the connection's destination was translated.
     CtStatusDnat,
+    /// `ct mark & 0x10000000 == 0x10000000`: the mark of the packet's connection, as far as the mask goes, is the
+    /// value. A packet of no connection does not match. The mask has some bits and not all, the value no others.
+    CtMark {
+        /// The bits that are looked at.
+        mask: u32,
+        /// What they are to be.
+        value: u32,
+    },
     /// `meta nfproto ipv4`
     Family(IpFamily),
     /// `meta l4proto tcp`

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use podwall_policy::{ObjectKey, evaluate};
+use podwall_ruleset::CtState;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 use crate::cluster::{cluster, flow, flow_seed};
-use crate::way::Nodes;
+use crate::way::{Nodes, REVOKED};
 
 /// How many clusters are tried; `PROPTEST_CASES` overrides it.
 const CLUSTERS: u32 = 10_000;
@@ -42,6 +43,9 @@ fn the_ruleset_says_what_the_specification_says() {
                 decision,
                 rulesets()
             );
+            let established = |mark| nodes.pass_with(&cluster, &flow, Some(CtState::Established), mark);
+            prop_assert!(established(!REVOKED), "established, and dropped: {:#?}\n{}", flow, rulesets());
+            prop_assert!(!established(REVOKED), "revoked, and passed: {:#?}\n{}", flow, rulesets());
             judged.set(judged.get() + 1);
             denied.set(denied.get() + u64::from(!decision.allowed()));
         }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Protocol, Transport};
-use podwall_ruleset::{Hook, InterfaceName, Packet, Ruleset, judge};
+use podwall_ruleset::{CtState, Hook, InterfaceName, Packet, Ruleset, judge};
+
+/// What revokes a connection.
+pub const REVOKED: u32 = 0x1000_0000;
 
 /// What every node's kernel holds, and which pods have an interface.
 pub struct Nodes {
@@ -27,7 +30,8 @@ impl Nodes {
             .map(|node| {
                 let attach = |key: &ObjectKey| (key.clone(), Attachment::Routed(interfaces[key].clone()));
                 let attachments = interfaces.keys().map(attach).collect();
-                let options = NodeOptions::default();
+                let options =
+                    NodeOptions { revoked_mark: Some(REVOKED), counters: true, ..NodeOptions::default() };
                 let compiled = compile(NodeState {
                     cluster,
                     node,
@@ -49,6 +53,11 @@ impl Nodes {
 
     /// True when no node on the way drops the connection's first packet.
     pub fn pass(&self, cluster: &Cluster, flow: &Flow) -> bool {
+        self.pass_with(cluster, flow, None, 0)
+    }
+
+    /// The same for a packet of a connection in this state and with this mark.
+    pub fn pass_with(&self, cluster: &Cluster, flow: &Flow, state: Option<CtState>, mark: u32) -> bool {
         let (from, to) = (self.place(cluster, &flow.from), self.place(cluster, &flow.to));
         let uplink = || Some(InterfaceName::new("eth0").unwrap());
         let mut way = Vec::new();
@@ -73,7 +82,8 @@ impl Nodes {
         way.into_iter().all(|(node, hook, input_interface, output_interface)| {
             let ruleset = &self.rulesets[&node.expect("a pod or node has a node")];
             let at = |hook, output: &Option<InterfaceName>| {
-                judge(ruleset, &packet(flow, hook, input_interface.clone(), output.clone()))
+                let packet = packet(flow, hook, input_interface.clone(), output.clone());
+                judge(ruleset, &Packet { state, mark, ..packet })
             };
             // What arrives is seen before it is routed, too.
             (input_interface.is_none() || at(Hook::Prerouting, &None)) && at(hook, &output_interface)
@@ -135,5 +145,6 @@ fn packet(
         destination_port: port,
         icmpv6_type: (protocol == 58).then_some(128),
         state: None,
+        mark: 0,
     }
 }

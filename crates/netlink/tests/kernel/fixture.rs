@@ -310,6 +310,12 @@ pub fn everything() -> Ruleset {
         [
             accept([Match::CtState([CtState::Established, CtState::Related].into_iter().collect())]),
             accept([Match::CtState([CtState::Related].into_iter().collect())]),
+            accept([
+                Match::CtState([CtState::Established].into_iter().collect()),
+                Match::CtMark { mask: 1 << 28, value: 0 },
+            ]),
+            Rule::verdict([Match::CtMark { mask: 1 << 28, value: 1 << 28 }], Verdict::Drop).counted(),
+            accept([Match::CtMark { mask: 0xf0f0, value: 0x30 }, Match::Family(IpFamily::Ipv4)]),
             accept([is_in(
                 &[Icmpv6Type],
                 anonymous(with(

@@ -90,6 +90,9 @@ table inet podwall {
 		type filter hook forward priority filter; policy accept;
 		ct state established,related accept
 		ct state related accept
+		ct state established ct mark & 0x10000000 == 0x00000000 accept
+		ct mark & 0x10000000 == 0x10000000 counter packets 0 bytes 0 drop
+		ct mark & 0x0000f0f0 == 0x00000030 meta nfproto ipv4 accept
 		icmpv6 type { 130-137, mld2-listener-report } accept
 		iifname . oifname @hairpin accept
 		icmpv6 type @types accept

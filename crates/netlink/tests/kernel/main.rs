@@ -4,10 +4,13 @@
 //! once for each kind of privilege, and there each test in a thread of its own. `cargo test --test kernel NAME`
 //! runs those whose name contains NAME.
 
+mod connections;
+mod counters;
 mod families;
 mod fixture;
 mod frames;
 mod listing;
+mod others;
 mod packets;
 mod refusal;
 mod round_trip;
@@ -44,6 +47,18 @@ const TESTS: &[(&str, fn())] = &[
     ("packets_meet_the_right_ranges", packets::packets_meet_the_right_ranges),
     ("packets_meet_the_right_interfaces", packets::packets_meet_the_right_interfaces),
     ("frames_meet_the_right_rules", frames::frames_meet_the_right_rules),
+    ("what_rules_counted_is_read", counters::what_rules_counted_is_read),
+    ("a_marked_connection_is_told_apart", counters::a_marked_connection_is_told_apart),
+    ("own_changes_are_not_heard", others::own_changes_are_not_heard),
+    ("what_others_change_is_heard_once", others::what_others_change_is_heard_once),
+    ("other_tables_are_not_heard", others::other_tables_are_not_heard),
+    ("too_much_to_hear_is_no_error", others::too_much_to_hear_is_no_error),
+    ("all_other_tables_are_seen", others::all_other_tables_are_seen),
+    ("nothing_is_left_of_ours_but_what_is_desired", others::nothing_is_left_of_ours_but_what_is_desired),
+    ("connections_are_listed_as_they_are", connections::connections_are_listed_as_they_are),
+    ("only_the_bits_of_the_mask_change", connections::only_the_bits_of_the_mask_change),
+    ("connections_in_zones_are_marked", connections::connections_in_zones_are_marked),
+    ("many_connections_are_marked", connections::many_connections_are_marked),
     ("all_refused_operations_are_named", refusal::all_refused_operations_are_named),
     ("the_kernel_works_on_after_a_refusal", refusal::the_kernel_works_on_after_a_refusal),
     ("a_thousand_refusals_are_one", refusal::a_thousand_refusals_are_one),

@@ -9,7 +9,7 @@ use podwall_ruleset::*;
 use crate::fixture::*;
 
 /// True if a datagram to this port of this host leaves: one that is dropped on its way out is told to the sender.
-fn leaves(socket: &UdpSocket, to: &str, port: u16) -> bool {
+pub fn leaves(socket: &UdpSocket, to: &str, port: u16) -> bool {
     match socket.send_to(b"x", (to, port)) {
         Ok(_) => true,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => false,

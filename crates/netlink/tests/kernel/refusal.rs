@@ -1,7 +1,11 @@
 //! What the kernel refuses is named, and nothing of it is applied.
 
+use std::net::Ipv4Addr;
+
 use nix::errno::Errno;
-use podwall_netlink::{ApplyError, Kernel, OpenError, ReadBack};
+use podwall_netlink::{
+    ApplyError, Conntrack, ConntrackError, ConntrackFilter, Entry, Kernel, OpenError, ReadBack, Tuple,
+};
 use podwall_ruleset::*;
 
 use crate::fixture::*;
@@ -76,6 +80,32 @@ pub fn without_privilege_there_is_advice() {
     let error = Kernel::open().unwrap_err();
     assert!(matches!(error, OpenError::Refused(_)), "{error:?}");
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+
+    let mut conntrack = Conntrack::open().unwrap();
+    let tuple = Tuple {
+        source: Ipv4Addr::LOCALHOST.into(),
+        destination: Ipv4Addr::LOCALHOST.into(),
+        protocol: 17,
+        source_port: Some(1),
+        destination_port: Some(2),
+        icmp: None,
+        zone: None,
+    };
+    let entry = Entry {
+        original: tuple.clone(),
+        reply: tuple,
+        mark: 0,
+        id: 0,
+        zone: None,
+        seen_reply: false,
+        assured: false,
+    };
+    let listed = conntrack.list(ConntrackFilter::default(), |_| panic!("a connection"));
+    let marked = conntrack.set_mark(&[entry.clone(), entry], 1, 1);
+    for error in [listed.unwrap_err(), marked.unwrap_err()] {
+        assert!(matches!(error, ConntrackError::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    }
 }
 
 pub fn what_cannot_be_said_is_not_sent() {
@@ -84,7 +114,12 @@ pub fn what_cannot_be_said_is_not_sent() {
     let set = Operation::AddSet { table: table_id("t"), name: name("a"), set: Box::new(Set::new(&key)) };
     let long = Rule::verdict(vec![Match::CtStatusDnat; 43], Verdict::Drop);
     let rule = Operation::AddRule { table: table_id("t"), chain: name("c"), rule: Box::new(long) };
-    for operation in [set, rule] {
+    let mark = |mask, value| Operation::AddRule {
+        table: table_id("t"),
+        chain: name("c"),
+        rule: Box::new(Rule::verdict([Match::CtMark { mask, value }], Verdict::Drop)),
+    };
+    for operation in [set, rule, mark(0, 0), mark(u32::MAX, 5), mark(1, 2)] {
         let operations = vec![Operation::AddTable(table_id("t")), operation];
         match kernel.apply(&Transaction { operations }) {
             Err(ApplyError::Encode(error)) => assert_eq!(error.index, 1),

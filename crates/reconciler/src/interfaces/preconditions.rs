@@ -1,0 +1,140 @@
+//! What must be so on this host for policy to be enforced at all.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use podwall_policy::{Consequence, Problem};
+
+use super::links::Links;
+
+/// Why this host cannot be enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "kube-proxy uses IPVS on this node ({found}), which takes packets to Services past the forward hook: \
+     NetworkPolicy cannot be enforced; run kube-proxy in mode nftables or iptables, and clean up after IPVS \
+     (kube-proxy --cleanup)"
+)]
+pub struct IpvsInUse {
+    /// What gave it away.
+    pub found: &'static str,
+}
+
+/// Refuses a host on which kube-proxy uses IPVS. `ip_vs` is the file of its services, `/proc/net/ip_vs`.
+pub fn check_ipvs(links: &Links, ip_vs: &Path) -> Result<(), IpvsInUse> {
+    if links.links().any(|(_, link)| link.name == "kube-ipvs0") {
+        return Err(IpvsInUse { found: "the interface kube-ipvs0" });
+    }
+    let services = std::fs::read_to_string(ip_vs).unwrap_or_default();
+    // Three lines of heading, then one for each service and server.
+    if services.lines().any(|line| ["TCP ", "UDP ", "SCTP ", "FWM "].iter().any(|it| line.starts_with(it))) {
+        return Err(IpvsInUse { found: "services in /proc/net/ip_vs" });
+    }
+    Ok(())
+}
+
+/// What shows bridged packets to nftables, per family.
+const BRIDGE_SETTINGS: [&str; 2] = ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"];
+
+/// Whether packets between pods on one bridge are shown to us.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BridgeHooks {
+    /// The settings that were wrong and are right now, because we set them.
+    pub corrected: Vec<&'static str>,
+    /// What is wrong still.
+    pub problems: Vec<Problem>,
+}
+
+/// Looks at the settings, and corrects them where that is allowed. To be called when pods are on bridges. `folder` is
+/// `/proc/sys/net/bridge`.
+pub fn bridge_hooks(folder: &Path) -> BridgeHooks {
+    let mut hooks = BridgeHooks::default();
+    if !folder.is_dir() {
+        let message = "net.bridge.bridge-nf-call-iptables does not exist, so packets between pods of one bridge are \
+                       not shown to nftables and no policy holds between them; load the module: modprobe br_netfilter";
+        hooks.problems.push(problem(message.to_owned()));
+        return hooks;
+    }
+    for setting in BRIDGE_SETTINGS {
+        let file = folder.join(setting);
+        match ensure_one(&file) {
+            Ok(false) => {}
+            Ok(true) => hooks.corrected.push(setting),
+            Err(error) => hooks.problems.push(problem(format!(
+                "net.bridge.{setting} is not 1 and cannot be set from here ({}), so no policy holds between pods of \
+                 one bridge; on the node: sysctl -w net.bridge.{setting}=1",
+                reason(&error)
+            ))),
+        }
+    }
+    hooks
+}
+
+/// Returns whether it had to be set.
+fn ensure_one(file: &Path) -> io::Result<bool> {
+    if std::fs::read_to_string(file)?.trim() == "1" {
+        return Ok(false);
+    }
+    std::fs::write(file, "1")?;
+    // What is not ours to set may take the write and keep its value.
+    match std::fs::read_to_string(file)?.trim() {
+        "1" => Ok(true),
+        value => Err(io::Error::other(format!("it stays {value:?}"))),
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => "/proc/sys is read-only here".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn problem(message: String) -> Problem {
+    let (file, line, object, field) = (None, None, None, None);
+    Problem { file, line, object, field, message, consequence: Consequence::Ignored }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interfaces::links::{Link, LinkKind, Update};
+    use crate::interfaces::testing::hardware;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("podwall-{name}-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn ipvs_is_refused() {
+        let folder = folder("ipvs");
+        let file = folder.join("ip_vs");
+        let mut links = Links::default();
+        assert_eq!(check_ipvs(&links, &file), Ok(()));
+        let heading = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> \
+                       RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+        std::fs::write(&file, heading).unwrap();
+        assert_eq!(check_ipvs(&links, &file), Ok(()), "loaded and not used");
+        std::fs::write(&file, format!("{heading}TCP  0A600001:01BB rr\n")).unwrap();
+        let refused = check_ipvs(&links, &file).unwrap_err();
+        assert!(refused.to_string().contains("nftables or iptables"), "{refused}");
+        std::fs::remove_dir_all(&folder).unwrap();
+        links.apply(Update::Link(9, Link { kind: LinkKind::Dummy, ..hardware("kube-ipvs0") }));
+        assert_eq!(check_ipvs(&links, &file), Err(IpvsInUse { found: "the interface kube-ipvs0" }));
+    }
+
+    #[test]
+    fn settings_of_bridges_are_corrected_or_reported() {
+        let folder = folder("bridge");
+        std::fs::write(folder.join("bridge-nf-call-iptables"), "0\n").unwrap();
+        let hooks = bridge_hooks(&folder);
+        assert_eq!(hooks.corrected, ["bridge-nf-call-iptables"]);
+        assert_eq!(hooks.problems.len(), 1);
+        assert!(hooks.problems[0].message.contains("sysctl -w net.bridge.bridge-nf-call-ip6tables=1"));
+        std::fs::write(folder.join("bridge-nf-call-ip6tables"), "1\n").unwrap();
+        assert_eq!(bridge_hooks(&folder), BridgeHooks::default());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(bridge_hooks(&folder).problems[0].message.contains("modprobe br_netfilter"));
+    }
+}

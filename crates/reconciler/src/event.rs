@@ -16,33 +16,72 @@ pub enum Kind {
     NetworkPolicy,
 }
 
-/// One message of a watch.
-#[derive(Debug)]
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Pod, Kind::Namespace, Kind::NetworkPolicy];
+
+    /// As manifests write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pod => "Pod",
+            Kind::Namespace => "Namespace",
+            Kind::NetworkPolicy => "NetworkPolicy",
+        }
+    }
+}
+
+/// One message of a watch. Those of one kind come in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// A complete list begins: what is not in it is gone once it has ended.
+    /// A complete list begins: what is not in it is gone once it has ended. A list that breaks begins again with
+    /// another of these, and what came before it counts no more.
     ListStarted(Kind),
-    /// An object is there, in this version.
+    /// An object is there, in this version. What was wrong with its earlier versions is over.
     Present(Object),
-    /// An object is gone.
+    /// An object is there, perhaps in a new version, but cannot be read: what it said before stays in force.
+    Unread {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        key: ObjectKey,
+        /// Why.
+        problem: Problem,
+    },
+    /// An object is gone, or is a pod that takes part in nothing any more: it is finished.
     Gone(Kind, ObjectKey),
-    /// The list is complete.
-    Listed(Kind),
-    /// Something that could not be understood, and what became of it. An object that can still be named stays as it
-    /// was.
-    Problem(Problem),
-    /// The watch of a kind broke, is tried again, and this is why.
+    /// The list has ended.
+    Listed {
+        /// Of which kind.
+        kind: Kind,
+        /// What is not in the list is gone. False when something was in it whose name could not be read: then nothing
+        /// is gone.
+        complete: bool,
+    },
+    /// Something that could not be understood, or an API server that refuses us.
+    Problem {
+        /// Which watch.
+        kind: Kind,
+        /// The object, which has been sent as present, less what is wrong with it. Without one, the watch itself has
+        /// the problem, until it has recovered.
+        key: Option<ObjectKey>,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// What this watch said of problems without an object is over.
+    Recovered(Kind),
+    /// The watch of a kind broke, and is tried again. What it said stays in force.
     Restarted {
         /// Which watch.
         kind: Kind,
-        /// Why, as a word for metrics: `expired`, `disconnected`, `refused`, `timeout`.
+        /// Why, as a word for metrics: `expired`, `disconnected`, `refused`, `unavailable`, `timeout`, `unreadable`.
         reason: &'static str,
     },
 }
 
 /// An object that was read.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
-    /// A pod.
+    /// A pod that takes part in policy.
     Pod {
         /// Its name.
         key: ObjectKey,
@@ -51,8 +90,33 @@ pub enum Object {
         /// The pod.
         pod: Box<Pod>,
     },
-    /// A namespace with its labels; the key's namespace is empty.
+    /// A namespace with its labels, `kubernetes.io/metadata.name` included; the key's namespace is empty.
     Namespace(ObjectKey, Labels),
-    /// A policy, read or refused.
-    NetworkPolicy(ObjectKey, Box<PolicyReading>),
+    /// A policy.
+    NetworkPolicy {
+        /// Its name.
+        key: ObjectKey,
+        /// `metadata.uid`; empty when the source has none.
+        uid: Arc<str>,
+        /// What it says, or why it was refused; never [`PolicyReading::Unreadable`].
+        reading: Box<PolicyReading>,
+    },
+}
+
+impl Object {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Object::Pod { .. } => Kind::Pod,
+            Object::Namespace(..) => Kind::Namespace,
+            Object::NetworkPolicy { .. } => Kind::NetworkPolicy,
+        }
+    }
+
+    /// Its name.
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Object::Pod { key, .. } | Object::Namespace(key, _) | Object::NetworkPolicy { key, .. } => key,
+        }
+    }
 }

@@ -106,6 +106,21 @@ impl Engine {
         diff(&Known::Exactly(known), &self.taken)
     }
 
+    /// The present ruleset was written in another way.
+    pub fn forget_changes(&mut self) {
+        self.taken = self.ruleset();
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        Counts::default()
+    }
+
+    /// The local pods.
+    pub fn local_pods(&self) -> Vec<LocalPodState> {
+        Vec::new()
+    }
+
     /// Everything that the kernel should hold: what [`compile`] gives for the present state.
     pub fn ruleset(&self) -> Ruleset {
         self.compiled().ruleset
@@ -181,3 +196,40 @@ impl Engine {
         })
     }
 }
+
+/// Counts
+#[derive(Debug, Default)]
+pub struct Counts { 
+    /// a
+    pub pods: usize,
+    /// a
+    pub local_pods: usize,
+    /// a
+    pub namespaces: usize,
+    /// a
+    pub policies: usize,
+    /// a
+    pub tables: usize,
+    /// a
+    pub sets: usize,
+    /// a
+    pub elements: usize,
+    /// a
+    pub chains: usize,
+    /// a
+    pub rules: usize }
+/// x
+#[derive(Debug)]
+pub struct LocalPodState { 
+    /// a
+    pub key: ObjectKey,
+    /// a
+    pub addresses: Vec<IpAddr>,
+    /// a
+    pub attachment: Option<Attachment>,
+    /// a
+    pub ingress: Option<podwall_ruleset::Name>,
+    /// a
+    pub egress: Option<podwall_ruleset::Name>,
+    /// a
+    pub policies: Vec<ObjectKey> }

@@ -23,7 +23,7 @@ mod source;
 mod table;
 mod unknown;
 
-pub use engine::{Connection, Engine};
+pub use engine::{Connection, Counts, Engine, LocalPodState};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

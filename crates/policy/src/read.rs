@@ -3,6 +3,7 @@
 //! One bad object never stops the rest (S166); what becomes of it is said in its problem.
 
 mod address;
+pub mod api;
 mod document;
 mod fault;
 mod field;
@@ -25,6 +26,7 @@ use crate::problem::{Consequence, Problem};
 use crate::selector::Labels;
 use crate::workload::{Count, Workload, WorkloadKind};
 
+pub use fault::printable;
 pub use network_policy::{PolicyReading, read_policy, with_last_version_kept};
 
 /// How many pods the workloads of all manifests may make: enough for any cluster that is looked at as files.

@@ -3,10 +3,12 @@
 //! The tree knows nothing of YAML, so that objects of the API can be put into it without lines. Values stay as they
 //! were written: what a field takes for a string or a number is decided by the field's reader.
 
+mod json;
 mod yaml;
 
 use std::sync::Arc;
 
+pub use json::Keep;
 pub use yaml::{TreeError, parse};
 
 /// How deep values may nest; a policy needs about ten. The bound keeps recursion over a tree off the stack's end.
@@ -94,6 +96,22 @@ impl Tree {
     /// The field of this name, if this is a mapping that has it.
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| &*entry.key.text == name)
+    }
+
+    /// Takes the value of a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Tree> {
+        let Value::Mapping(mapping) = &mut self.value else { return None };
+        let index = mapping.entries.iter().position(|entry| &*entry.key.text == name)?;
+        Some(mapping.entries.swap_remove(index).value)
+    }
+
+    /// The text at the end of a path of fields, if a single value stands there and not null.
+    pub fn text(&self, path: &[&str]) -> Option<&Arc<str>> {
+        let end = path.iter().try_fold(self, |tree, name| Some(&tree.get(name)?.value))?;
+        match &end.value {
+            Value::Scalar(Scalar { text, kind }) if *kind != ScalarKind::Null => Some(text),
+            _ => None,
+        }
     }
 
     /// The fields; none when this is not a mapping.

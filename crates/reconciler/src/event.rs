@@ -62,11 +62,13 @@ pub enum WatchEvent {
         /// Which watch.
         kind: Kind,
         /// The object, which has been sent as present, less what is wrong with it. Without one, the watch itself has
-        /// the problem, until it says anything else than `Problem` and `Restarted`.
+        /// the problem, until it has recovered.
         key: Option<ObjectKey>,
         /// What is wrong.
         problem: Problem,
     },
+    /// What this watch said of problems without an object is over.
+    Recovered(Kind),
     /// The watch of a kind broke, and is tried again. What it said stays in force.
     Restarted {
         /// Which watch.

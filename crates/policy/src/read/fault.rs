@@ -44,7 +44,7 @@ impl Fault {
 }
 
 /// Text of an object as it may stand in a message: bounded, and without control characters.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     const LIMIT: usize = 100;
     let mut printable = String::new();
     for (index, character) in text.chars().enumerate() {

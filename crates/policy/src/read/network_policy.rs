@@ -90,6 +90,20 @@ pub fn with_last_version_kept(problem: &Problem) -> Problem {
     Problem { message: problem.message.replace(REFUSED, KEPT), ..problem.clone() }
 }
 
+/// Reads a NetworkPolicy that the API server holds, and so is one: what cannot be read at all is refused.
+pub(super) fn read_stored_policy(tree: &Tree) -> PolicyReading {
+    let mut closed = Vec::new();
+    match read_object(tree, &"".into(), &mut closed) {
+        Ok((key, policy)) => {
+            let object = format!("NetworkPolicy {key}");
+            let problem =
+                |fault: Fault| fault.problem(None, Some(object.clone()), CLOSED, Consequence::Closed);
+            PolicyReading::Read { key, policy, problems: closed.into_iter().map(problem).collect() }
+        }
+        Err(fault) => Place { tree, file: None }.refuse(fault, &"".into()),
+    }
+}
+
 /// Refuses an object that was probably meant to be a NetworkPolicy, and closes what it may select.
 pub(super) fn refuse_policy(
     tree: &Tree,

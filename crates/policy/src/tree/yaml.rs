@@ -212,7 +212,7 @@ fn measure(tree: &Tree) -> (usize, usize) {
 }
 
 /// Takes repeated keys out, then adds what `<<` merges where no key of the mapping itself says otherwise.
-fn finish(mut mapping: Mapping, merged: Vec<Tree>) -> Mapping {
+pub(super) fn finish(mut mapping: Mapping, merged: Vec<Tree>) -> Mapping {
     let mut first_lines: HashMap<_, Option<usize>> = HashMap::with_capacity(mapping.entries.len());
     let defects = &mut mapping.defects;
     mapping.entries.retain(|entry| match first_lines.get(&entry.key.text) {

@@ -199,7 +199,7 @@ impl Engine {
 
 /// Counts
 #[derive(Debug, Default)]
-pub struct Counts { 
+pub struct Counts {
     /// a
     pub pods: usize,
     /// a
@@ -217,10 +217,11 @@ pub struct Counts {
     /// a
     pub chains: usize,
     /// a
-    pub rules: usize }
+    pub rules: usize,
+}
 /// x
 #[derive(Debug)]
-pub struct LocalPodState { 
+pub struct LocalPodState {
     /// a
     pub key: ObjectKey,
     /// a
@@ -232,4 +233,5 @@ pub struct LocalPodState {
     /// a
     pub egress: Option<podwall_ruleset::Name>,
     /// a
-    pub policies: Vec<ObjectKey> }
+    pub policies: Vec<ObjectKey>,
+}

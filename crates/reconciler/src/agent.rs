@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use podwall_compiler::{Closed, Engine, NodeOptions, UnknownPods};
-use podwall_netlink::{Conntrack, Kernel, Monitor, Notification};
+use podwall_netlink::{Conntrack, Kernel, Monitor, Notification, RuleCounter};
 use podwall_ruleset::Transaction;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
@@ -22,8 +22,8 @@ use crate::revocation::{Heard, Revocation};
 use crate::serve::{self, Question};
 use crate::settings::Settings;
 use crate::single::Single;
-use crate::source;
-use crate::writer::{Writer, Written, may_forbid};
+use crate::source::Watches;
+use crate::writer::{Writer, Written, may_forbid, our_tables};
 
 /// As many events as are taken before the kernel is given what they mean.
 const BATCH: usize = 8192;
@@ -45,11 +45,11 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            count = agent.watches.recv_many(&mut events, BATCH) => match count {
+            count = agent.watches.events.recv_many(&mut events, BATCH) => match count {
                 0 => return Err(AgentError::WatchesEnded),
                 _ => agent.hear_watches(&mut events),
             },
-            changed = agent.place.changed() => changed.map_err(AgentError::Links)?,
+            changed = agent.place.changed() => changed?,
             touched = agent.others.touched() => agent.hear_others(touched.map_err(AgentError::Others)?),
             Some(heard) = agent.conntrack.recv() => agent.hear_conntrack(heard),
             Some(question) = agent.questions.recv() => agent.answer(question),
@@ -65,7 +65,7 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
 struct Agent {
     settings: Settings,
     mirror: Mirror,
-    watches: mpsc::Receiver<WatchEvent>,
+    watches: Watches,
     place: Place,
     others: Others,
     writer: Writer,
@@ -85,7 +85,7 @@ impl Agent {
     async fn start(settings: Settings) -> Result<Self, AgentError> {
         let place = Place::open(&settings)?;
         let kernel = Kernel::open()?;
-        let others = Others::new(Monitor::open(&kernel)?).map_err(AgentError::Others)?;
+        let others = Others::new(Monitor::open(&kernel, &our_tables())?).map_err(AgentError::Others)?;
         let (heard, conntrack) = unbounded_channel();
         let revocation = match settings.revoked_mark {
             Some(mark) => {
@@ -102,7 +102,7 @@ impl Agent {
         let now = Instant::now();
         let mut agent = Self {
             mirror: Mirror::new(engine, settings.node.clone()),
-            watches: source::start(&settings).await?,
+            watches: Watches::start(&settings).await?,
             place,
             others,
             writer: Writer::new(kernel),
@@ -138,7 +138,7 @@ impl Agent {
         }
         self.waiting_since = None;
         if !was_in_sync {
-            self.report.in_sync(&self.mirror.engine);
+            self.report.in_sync();
         }
         if let Some(revocation) = &mut self.revocation {
             revocation.tick(Instant::now());
@@ -161,7 +161,7 @@ impl Agent {
     /// Tells the engine where local pods are attached, as far as links and routes tell by now.
     fn place_pods(&mut self, now: Instant) {
         let engine = &mut self.mirror.engine;
-        let Some(placed) = self.place.take_changes(now) else { return };
+        let placed = self.place.take_changes(now);
         for (pod, attachment) in placed.attachments {
             engine.set_attachment(pod, attachment);
         }
@@ -208,7 +208,7 @@ impl Agent {
             match notification {
                 Notification::Changed { table, by } => {
                     self.touched = true;
-                    self.report.table_touched(&table, by);
+                    self.report.table_touched(&table, by.as_ref());
                 }
                 Notification::Lost => {
                     tracing::debug!("notifications of nftables were lost: reading back");
@@ -244,15 +244,15 @@ impl Agent {
         if self.review_at.is_some_and(|at| at <= now) {
             self.review_at = None;
             let problems = self.mirror.problems().chain(self.place.problems());
-            let appeared = self.report.review(problems.collect());
-            source::tell(&appeared);
+            let appeared = self.report.review(problems);
+            self.watches.report(&appeared, &self.mirror);
         }
         Ok(())
     }
 
     /// Looks for what no event tells: other enforcers, IPVS, bridges that hide packets from us.
     fn look_around(&mut self) -> Result<(), AgentError> {
-        let tables = match self.writer.kernel().tables() {
+        let tables = match self.writer.kernel().foreign_tables(&our_tables()) {
             Ok(tables) => tables,
             Err(error) => {
                 tracing::warn!(%error, "cannot see who else is here");
@@ -273,7 +273,7 @@ impl Agent {
             }
             Question::Metrics(answer) => {
                 let counters = self.counters();
-                let _ = answer.send(self.report.text(not_ready.is_empty(), counters));
+                let _ = answer.send(self.report.text(not_ready.is_empty(), &counters));
             }
             Question::Status(answer) => {
                 let unknown_pods = self.place.unknown_pods();
@@ -282,8 +282,17 @@ impl Agent {
         }
     }
 
+    /// What our rules have counted; nothing when the kernel does not say.
+    fn counters(&mut self) -> Vec<RuleCounter> {
+        let kernel = self.writer.kernel();
+        our_tables().iter().flat_map(|table| kernel.counters(table).unwrap_or_default()).collect()
+    }
+
     fn not_ready(&self) -> Vec<String> {
-        let missing = self.mirror.missing().map(|kind| format!("{} have not been listed yet", kind.plural()));
+        let missing = self
+            .mirror
+            .missing()
+            .map(|kind| format!("{} have not been listed yet", kind.name().to_lowercase() + "s"));
         let mut reasons: Vec<String> = missing.collect();
         reasons.extend(self.place.not_enforceable());
         if self.mirror.is_complete() && !self.writer.is_in_sync() {

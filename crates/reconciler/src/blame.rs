@@ -108,6 +108,7 @@ fn leads_to(rule: &Rule, names: &BTreeSet<Name>) -> bool {
     let by_verdict = match &rule.statement {
         Statement::Verdict(verdict) => target(verdict).is_some_and(|name| names.contains(name)),
         Statement::VerdictMap(_, set) => anonymous(set),
+        Statement::Dnat(_) | Statement::Masquerade => false,
     };
     by_verdict || names.iter().any(|name| looks_up(rule, name))
 }

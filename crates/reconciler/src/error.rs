@@ -4,6 +4,7 @@ use std::io;
 
 use podwall_netlink::OpenError;
 
+use crate::interfaces::{IpvsInUse, WatchError};
 use crate::serve::ServeError;
 use crate::single::SingleError;
 
@@ -17,11 +18,14 @@ pub enum AgentError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Links and routes cannot be watched.
-    #[error("cannot watch the links of this node ({0}): run with CAP_NET_ADMIN in the host's network namespace")]
-    Links(#[source] io::Error),
-    /// Something on this node makes it impossible.
-    #[error("{0}")]
-    Impossible(String),
+    #[error(transparent)]
+    Links(#[from] WatchError),
+    /// Who else changes nftables cannot be heard.
+    #[error("cannot hear of changes of nftables: {0}")]
+    Others(#[source] io::Error),
+    /// kube-proxy uses IPVS, which leads connections past us.
+    #[error(transparent)]
+    Ipvs(#[from] IpvsInUse),
     /// What the agent answers cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),

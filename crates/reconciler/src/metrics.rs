@@ -1,8 +1,10 @@
 //! What Prometheus is told. Labels have few values, and none comes from an object that a tenant may write, but for
 //! the names of group chains, which are made by us.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
+use podwall_netlink::RuleCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +38,10 @@ pub struct Metrics {
     pub events: Counter,
     /// Sizes of what is enforced.
     pub sizes: Sizes,
+    /// New connections that groups were asked for. Only with the counters switched on.
+    pub group_packets: Family<Group, Counter>,
+    /// Packets that were dropped for other reasons than policy.
+    pub dropped_packets: Family<Reason, Counter>,
     /// What cannot be honoured, by how far it reaches.
     pub problems: Family<Reach, Gauge>,
     /// Seconds since 1970 at the last transaction.
@@ -83,6 +89,17 @@ pub struct WatchRestart {
     pub reason: &'static str,
 }
 
+/// What a group of pods was asked, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Group {
+    /// The group's chain.
+    pub group: String,
+    /// `ingress` or `egress`.
+    pub direction: &'static str,
+    /// `allowed` or `denied`.
+    pub verdict: &'static str,
+}
+
 /// How far a problem reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reach {
@@ -110,6 +127,8 @@ impl Metrics {
             watch_restarts: Family::default(),
             events: Counter::default(),
             sizes: Sizes::default(),
+            group_packets: Family::default(),
+            dropped_packets: Family::default(),
             problems: Family::default(),
             last_transaction: Gauge::default(),
             ready: Gauge::default(),
@@ -118,11 +137,38 @@ impl Metrics {
         metrics
     }
 
-    /// In the text format of OpenMetrics, `more` after our own.
-    pub fn text(&self) -> String {
+    /// In the text format of OpenMetrics, with what the kernel has counted.
+    pub fn text(&self, counters: &[RuleCounter]) -> String {
+        self.take_in(counters);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes everything");
         text
+    }
+
+    /// A group's chain is entered through one that counts what is asked (its first rule) and what comes back allowed
+    /// (its second). The two are read a moment apart. Everything else that is counted is dropped.
+    fn take_in(&self, counters: &[RuleCounter]) {
+        self.group_packets.clear();
+        self.dropped_packets.clear();
+        let mut asked: BTreeMap<&str, u64> = BTreeMap::new();
+        for counter in counters {
+            let chain = counter.chain.as_str();
+            let Some(group) = chain.strip_prefix("counted/") else {
+                let reason = drop_reason(chain, counter.rule);
+                self.dropped_packets.get_or_create(&Reason { reason }).inc_by(counter.packets);
+                continue;
+            };
+            if counter.rule == 0 {
+                asked.insert(group, counter.packets);
+                continue;
+            }
+            let denied = asked.get(group).copied().unwrap_or_default().saturating_sub(counter.packets);
+            let direction = if group.starts_with("ingress/") { "ingress" } else { "egress" };
+            for (verdict, packets) in [("allowed", counter.packets), ("denied", denied)] {
+                let labels = Group { group: group.to_owned(), direction, verdict };
+                self.group_packets.get_or_create(&labels).inc_by(packets);
+            }
+        }
     }
 
     fn register(&mut self) {
@@ -154,6 +200,16 @@ impl Metrics {
         );
         registry.register("watch_restarts", "Watches that broke", self.watch_restarts.clone());
         registry.register("watch_events", "Events taken from watches", self.events.clone());
+        registry.register(
+            "group_packets",
+            "First packets that the policies of a group of pods allowed or denied",
+            self.group_packets.clone(),
+        );
+        registry.register(
+            "dropped_packets",
+            "Packets dropped as spoofed, of unknown pods, or of connections that were cut",
+            self.dropped_packets.clone(),
+        );
         registry.register("problems", "What cannot be honoured at present", self.problems.clone());
         registry.register(
             "last_transaction_timestamp_seconds",
@@ -175,6 +231,15 @@ impl Metrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+    }
+}
+
+/// What a counted rule that drops has against a packet.
+fn drop_reason(chain: &str, rule: usize) -> &'static str {
+    match (chain, rule) {
+        ("forward" | "input", 1) | ("output", _) => "revoked",
+        ("forward", _) => "unknown_pod",
+        _ => "spoofed",
     }
 }
 

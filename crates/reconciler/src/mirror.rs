@@ -13,7 +13,7 @@ use podwall_policy::read::{PolicyReading, with_last_version_kept};
 use podwall_policy::{ObjectKey, Pod, Problem};
 
 use crate::event::{Kind, Object, WatchEvent};
-use crate::interfaces::Finder;
+use crate::interfaces::{Finder, LocalPod};
 
 /// The engine with what it was told.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Mirror {
     refused: BTreeMap<ObjectKey, Refused>,
     /// What is wrong with objects, and, without a name, with a watch.
     problems: BTreeMap<(Kind, Option<ObjectKey>), Vec<Problem>>,
+    /// The policies with problems, by what problems call them, with their uids.
+    troubled: BTreeMap<String, (ObjectKey, Arc<str>)>,
 }
 
 /// How far the list of a kind is.
@@ -56,6 +58,7 @@ impl Mirror {
             hasher: RandomState::new(),
             refused: BTreeMap::new(),
             problems: BTreeMap::new(),
+            troubled: BTreeMap::new(),
         }
     }
 
@@ -77,6 +80,12 @@ impl Mirror {
             false => with_last_version_kept(&refused.problem),
         });
         refused.chain(self.problems.values().flatten().cloned()).chain(self.engine.problems())
+    }
+
+    /// The policy that a problem is about, with its uid.
+    pub fn policy_of(&self, problem: &Problem) -> Option<(&ObjectKey, &Arc<str>)> {
+        let (key, uid) = self.troubled.get(problem.object.as_ref()?)?;
+        Some((key, uid))
     }
 
     /// Takes what a watch says. Local pods go to the finder too.
@@ -111,6 +120,7 @@ impl Mirror {
             WatchEvent::Problem { kind, key: None, problem } => {
                 self.problems.insert((kind, None), vec![problem]);
             }
+            WatchEvent::Recovered(kind) => self.watch_speaks(kind),
             WatchEvent::Restarted { .. } => {}
         }
     }
@@ -138,13 +148,21 @@ impl Mirror {
         match object {
             Object::Pod { key, uid, pod } => self.set_pod(key, uid, *pod, finder),
             Object::Namespace(key, labels) => self.engine.set_namespace(key.name, labels),
-            Object::NetworkPolicy { key, reading, .. } => self.set_policy(key, *reading),
+            Object::NetworkPolicy { key, uid, reading } => {
+                let sound = matches!(&*reading, PolicyReading::Read { problems, .. } if problems.is_empty());
+                let object = format!("NetworkPolicy {key}");
+                match sound {
+                    true => self.troubled.remove(&object),
+                    false => self.troubled.insert(object, (key.clone(), uid)),
+                };
+                self.set_policy(key, *reading);
+            }
         }
     }
 
     fn set_pod(&mut self, key: ObjectKey, uid: Arc<str>, pod: Pod, finder: &mut Finder) {
         if pod.takes_part() && pod.node.as_ref() == Some(&self.node) {
-            finder.set_pod(key.clone(), uid, &pod.addresses);
+            finder.set_pod(key.clone(), LocalPod::new(uid, &pod));
         } else {
             finder.remove_pod(&key);
         }
@@ -186,6 +204,7 @@ impl Mirror {
             Kind::Namespace => self.engine.remove_namespace(&key.name),
             Kind::NetworkPolicy => {
                 self.refused.remove(key);
+                self.troubled.remove(&format!("NetworkPolicy {key}"));
                 self.engine.remove_policy(key);
             }
         }

@@ -1,7 +1,7 @@
 //! Where this node's pods are attached, and what about this node stands in the way.
 
-use std::path::{Path, PathBuf};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use podwall_compiler::{Attachment, Closed, UnknownPods};
@@ -78,13 +78,14 @@ impl Place {
         let looks = self.finder.take_looks();
         self.watch.look(looks);
         let attachments = self.finder.take_changes();
-        let bridged = |(_, it): &(ObjectKey, Option<Attachment>)| matches!(it, Some(Attachment::Bridged { .. }));
+        let bridged =
+            |(_, it): &(ObjectKey, Option<Attachment>)| matches!(it, Some(Attachment::Bridged { .. }));
         if !self.bridged && attachments.iter().any(bridged) {
             self.bridged = true;
             self.check_bridges();
         }
         let unknown_pods = self.decide_unknown();
-        Placed { attachments, unknown_pods, closed: self.finder.closed(self.watch.links()) }
+        Placed { attachments, unknown_pods, closed: self.finder.closed(self.watch.table()) }
     }
 
     /// When there is something to do though nothing happened.
@@ -94,7 +95,7 @@ impl Place {
 
     /// True for an address of this node itself.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        self.watch.links().is_local(address)
+        self.watch.table().is_local(address)
     }
 
     /// What becomes of pods that nobody has told us of.
@@ -104,7 +105,7 @@ impl Place {
 
     /// Looks for what no event tells.
     pub fn look_around(&mut self, tables: &[ForeignTable]) -> Result<(), AgentError> {
-        check_ipvs(self.watch.links(), Path::new(IP_VS)).map_err(AgentError::Ipvs)?;
+        check_ipvs(self.watch.table(), Path::new(IP_VS)).map_err(AgentError::Ipvs)?;
         self.rule.set_network(CniConfiguration::read(&self.cni_configuration).and_then(|it| it.network));
         let tables: Vec<_> = tables
             .iter()
@@ -120,7 +121,7 @@ impl Place {
 
     /// What is wrong with pods' interfaces and with this node.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
-        let pods = self.finder.problems(self.watch.links());
+        let pods = self.finder.problems(self.watch.table());
         pods.into_iter().chain(self.standing.iter().cloned()).chain(self.unhooked.iter().cloned())
     }
 
@@ -141,7 +142,7 @@ impl Place {
         if let UnknownPodsChoice::Fixed(_) = self.choice {
             return None;
         }
-        let decided = self.rule.decide(self.watch.links(), &self.finder).unwrap_or(UnknownPods::Accept);
+        let decided = self.rule.decide(self.watch.table(), &self.finder).unwrap_or(UnknownPods::Accept);
         if decided == self.unknown_pods {
             return None;
         }

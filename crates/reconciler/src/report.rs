@@ -124,7 +124,7 @@ impl Report {
     }
 
     /// The metrics as text.
-    pub fn text(&self, is_ready: bool, counters: Option<Vec<RuleCounter>>) -> String {
+    pub fn text(&self, is_ready: bool, counters: &[RuleCounter]) -> String {
         self.metrics.ready.set(is_ready.into());
         self.metrics.text(counters)
     }

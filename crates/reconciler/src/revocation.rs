@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use podwall_compiler::{Connection, Engine};
-use podwall_netlink::{Conntrack, ConntrackEntry, ConntrackFilter};
+use podwall_netlink::{Conntrack, ConntrackFilter, Entry, MarkFilter};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// When packets that were in flight at a commit have certainly made their entries.
@@ -30,7 +30,7 @@ const CHUNK: usize = 2048;
 #[derive(Debug)]
 pub enum Heard {
     /// Some entries of the list under way.
-    Entries(Vec<ConntrackEntry>),
+    Entries(Vec<Entry>),
     /// The list is complete, or failed.
     Listed(Result<(), String>),
     /// Marks were set or cleared: how many, and which.
@@ -46,7 +46,7 @@ pub enum Heard {
 
 enum Request {
     List(ConntrackFilter),
-    Mark { entries: Vec<ConntrackEntry>, value: u32, mask: u32 },
+    Mark { entries: Vec<Entry>, value: u32, mask: u32 },
 }
 
 /// Which connections are looked at.
@@ -140,7 +140,7 @@ impl Revocation {
         let Some((scope, _)) = self.due.take_if(|(_, at)| *at <= now) else { return };
         let mark = match scope {
             Scope::All => None,
-            Scope::Revoked => Some((self.mark, self.mark)),
+            Scope::Revoked => Some(MarkFilter { value: self.mark, mask: self.mark }),
         };
         self.seen = (scope == Scope::All).then_some(false);
         self.running = Some(now);
@@ -149,12 +149,7 @@ impl Revocation {
 
     /// Judges what the worker has listed, and has the marks set that differ. Connections that the node itself opens
     /// are never judged (S60).
-    pub fn judge(
-        &mut self,
-        entries: Vec<ConntrackEntry>,
-        engine: &Engine,
-        is_local: impl Fn(IpAddr) -> bool,
-    ) {
+    pub fn judge(&mut self, entries: Vec<Entry>, engine: &Engine, is_local: impl Fn(IpAddr) -> bool) {
         let (mut revoke, mut restore) = (Vec::new(), Vec::new());
         for entry in entries {
             let is_revoked = entry.mark & self.mark != 0;
@@ -217,7 +212,7 @@ fn work(conntrack: &mut Conntrack, request: Request, heard: &UnboundedSender<Hea
     let answer = match request {
         Request::List(filter) => {
             let mut entries = Vec::new();
-            let listed = conntrack.list(&filter, |entry| {
+            let listed = conntrack.list(filter, |entry| {
                 entries.push(entry);
                 if entries.len() == CHUNK {
                     let _ = heard.send(Heard::Entries(std::mem::take(&mut entries)));

@@ -20,7 +20,9 @@ pub struct Single {
 #[derive(Debug, thiserror::Error)]
 pub enum SingleError {
     /// Another one does.
-    #[error("another podwall agent (process {pid}) already enforces in this network namespace: stop it first")]
+    #[error(
+        "another podwall agent (process {pid}) already enforces in this network namespace: stop it first"
+    )]
     Another {
         /// The other's process.
         pid: i32,

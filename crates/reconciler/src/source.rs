@@ -4,12 +4,13 @@ use std::path::Path;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use podwall_policy::{ObjectKey, Problem};
+use podwall_policy::Problem;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::AgentError;
 use crate::event::WatchEvent;
+use crate::mirror::Mirror;
 use crate::settings::{Settings, Source};
 use crate::watch::kube::WatchOptions;
 use crate::watch::report::PolicyReporter;
@@ -19,7 +20,6 @@ use crate::watch::{kube as api, manifests};
 const EVENTS: usize = 4096;
 
 /// The watches that run.
-#[derive(Debug)]
 pub struct Watches {
     /// What they say.
     pub events: mpsc::Receiver<WatchEvent>,
@@ -44,10 +44,13 @@ impl Watches {
         Ok(Self { events, reporter, _tasks: tasks })
     }
 
-    /// Writes a problem of a policy where `kubectl describe` shows it.
-    pub fn report(&mut self, key: &ObjectKey, uid: &str, problem: &Problem) {
-        if let Some(reporter) = &mut self.reporter {
-            reporter.report(key, uid, problem);
+    /// Writes problems of policies where `kubectl describe` shows them.
+    pub fn report(&mut self, problems: &[Problem], mirror: &Mirror) {
+        let Some(reporter) = &mut self.reporter else { return };
+        for problem in problems {
+            if let Some((key, uid)) = mirror.policy_of(problem) {
+                reporter.report(key, uid, problem);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use podwall_compiler::{Closed, Engine, bridge_table_id, table_id};
 use podwall_netlink::{ApplyError, Kernel, ReadBack, ReadError};
-use podwall_ruleset::{Known, Operation, Transaction, diff};
+use podwall_ruleset::{Known, Operation, TableId, Transaction, diff, replace};
 
 use crate::blame;
 
@@ -147,14 +147,13 @@ impl Writer {
     fn write_all(&mut self, engine: &mut Engine, now: Instant) -> Result<Written, WriteError> {
         let desired = engine.ruleset();
         engine.forget_changes();
-        let known = match self.kernel.read(&[table_id(), bridge_table_id()])? {
-            ReadBack::Exactly(ruleset) => Known::Exactly(ruleset),
+        let transaction = match self.kernel.read(&our_tables())? {
+            ReadBack::Exactly(ruleset) => diff(&Known::Exactly(ruleset), &desired),
             ReadBack::Foreign { table, what } => {
                 tracing::warn!(%table, what, "what is in our table is not as we make it: it is replaced");
-                Known::Unknown
+                replace(&our_tables(), &desired)
             }
         };
-        let transaction = diff(&known, &desired);
         if let Err(error) = self.kernel.apply(&transaction) {
             self.blame(&error, engine, &transaction, now);
             return Err(error.into());
@@ -191,4 +190,9 @@ pub fn may_forbid(transaction: &Transaction) -> bool {
         Operation::AddSet { .. } | Operation::AddTable(_) => false,
         _ => true,
     })
+}
+
+/// The tables that are ours.
+pub fn our_tables() -> [TableId; 2] {
+    [table_id(), bridge_table_id()]
 }

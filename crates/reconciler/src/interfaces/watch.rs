@@ -76,7 +76,12 @@ impl Watch {
         Ok(())
     }
 
-    /// The table. Who changes it by other means has it otherwise than the kernel.
+    /// The table.
+    pub fn table(&self) -> &Links {
+        &self.links
+    }
+
+    /// The table, for the finder. Who changes it by other means has it otherwise than the kernel.
     pub fn links(&mut self) -> &mut Links {
         &mut self.links
     }

@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "WHAT", value_enum, default_value = "accept")]
     unknown_pods: options::UnknownPods,
     /// With --unknown-pods drop: how the names of pods' interfaces begin; may be repeated
-    #[arg(long, value_name = "PREFIX", default_value = "veth", value_parser = parse_interface)]
+    #[arg(long, value_name = "PREFIX", default_value = "veth", value_parser = options::parse_interface)]
     pod_interface_prefix: Vec<InterfaceName>,
     /// With --unknown-pods drop: where the addresses of bridged pods come from; may be repeated
     #[arg(long, value_name = "CIDR")]
@@ -173,10 +173,6 @@ fn read_attachments(
         attachments.insert(pod_key, attachment);
     }
     Ok(attachments)
-}
-
-fn parse_interface(text: &str) -> Result<InterfaceName, String> {
-    InterfaceName::new(text).map_err(|error| error.to_string())
 }
 
 fn read_attachment(value: &serde_json::Value) -> anyhow::Result<(InterfaceName, Attachment)> {

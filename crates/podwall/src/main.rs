@@ -1,9 +1,11 @@
 //! Kubernetes NetworkPolicy with plain nftables.
 
+mod agent;
 mod compile;
 mod input;
 mod lab;
 mod options;
+mod status;
 
 use std::process::ExitCode;
 
@@ -18,6 +20,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Enforce the policies of a cluster on this node
+    Agent(Box<agent::Arguments>),
+    /// What the agent on this node enforces
+    Status(status::Arguments),
     /// Print the nftables ruleset of a node
     Compile(compile::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
@@ -26,6 +32,7 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
+  podwall agent --node worker-1 --kubeconfig podwall.conf
   podwall compile -f manifests/ --node node-1
   podwall lab run --step manifests/";
 
@@ -34,6 +41,8 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
+        Command::Agent(arguments) => agent::run(*arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
     };

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use podwall_lab::Families;
+use podwall_ruleset::InterfaceName;
 
 /// Which address families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,4 +37,9 @@ pub enum UnknownPods {
     Accept,
     /// They are closed for all but their own node
     Drop,
+}
+
+/// The name of an interface, or the beginning of one.
+pub fn parse_interface(text: &str) -> Result<InterfaceName, String> {
+    InterfaceName::new(text).map_err(|error| error.to_string())
 }

@@ -174,7 +174,9 @@ impl Agent {
             closed.addresses.extend(addresses.iter().copied());
         }
         engine.set_closed(closed);
-        self.review_soon(now);
+        if placed.other_problems {
+            self.review_soon(now);
+        }
     }
 
     fn wake_at(&self) -> Instant {

@@ -30,6 +30,8 @@ pub struct Place {
     cni_configuration: PathBuf,
     /// True while some local pod is on a bridge.
     bridged: bool,
+    /// As it was told last.
+    closed: Closed,
     /// What is wrong with this node as such.
     standing: Vec<Problem>,
     /// Why policy cannot be enforced on this node's bridges.
@@ -45,6 +47,8 @@ pub struct Placed {
     pub unknown_pods: Option<UnknownPods>,
     /// All that is closed.
     pub closed: Closed,
+    /// There may be other problems than before.
+    pub other_problems: bool,
 }
 
 impl Place {
@@ -62,6 +66,7 @@ impl Place {
             unknown_pods,
             cni_configuration: settings.cni_configuration.clone(),
             bridged: false,
+            closed: Closed::default(),
             standing: Vec::new(),
             unhooked: Vec::new(),
         })
@@ -74,6 +79,7 @@ impl Place {
 
     /// What changed since this was last called, by events or by time.
     pub fn take_changes(&mut self, now: Instant) -> Placed {
+        let was_due = self.wake_at().is_some_and(|at| at <= now);
         self.finder.update(self.watch.links(), now);
         let looks = self.finder.take_looks();
         self.watch.look(looks);
@@ -85,7 +91,10 @@ impl Place {
             self.check_bridges();
         }
         let unknown_pods = self.decide_unknown();
-        Placed { attachments, unknown_pods, closed: self.finder.closed(self.watch.table()) }
+        let closed = self.finder.closed(self.watch.table());
+        let other_problems = was_due || !attachments.is_empty() || closed != self.closed;
+        self.closed.clone_from(&closed);
+        Placed { attachments, unknown_pods, closed, other_problems }
     }
 
     /// When there is something to do though nothing happened.

@@ -1,5 +1,6 @@
 //! What hearing of many pods costs: `watch_footprint serve PODS` is a server that lists them, `watch_footprint watch
-//! ADDRESS [paged]` watches it, drops what it hears, and prints time and memory.
+//! ADDRESS [paged]` watches it, drops what it hears, and prints time and memory. `watch_footprint hear` prints what the
+//! API server of the kubeconfig says.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,9 +13,10 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", pods] => serve(pods.parse().expect("a number of pods")),
+        ["hear"] => hear(),
         ["watch", address] => watch(address, true),
         ["watch", address, "paged"] => watch(address, false),
-        _ => eprintln!("serve PODS | watch ADDRESS [paged]"),
+        _ => eprintln!("hear | serve PODS | watch ADDRESS [paged]"),
     }
 }
 
@@ -38,6 +40,17 @@ async fn watch(address: &str, streaming_lists: bool) {
     }
     println!("{pods} pods in {} ms, {} ms of CPU", begun.elapsed().as_millis(), cpu_ms());
     println!("after: {}", memory());
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn hear() {
+    let config = kube::Config::infer().await.expect("a kubeconfig");
+    let (sender, mut events) = tokio::sync::mpsc::channel(1024);
+    let _tasks = start(client(config).expect("a client"), WatchOptions::default(), sender);
+    let begun = Instant::now();
+    while let Some(event) = events.recv().await {
+        println!("{:6} ms {event:?}", begun.elapsed().as_millis());
+    }
 }
 
 /// Resident and peak memory.

@@ -104,7 +104,7 @@ fn event(problem: &Problem) -> Event {
         Some(field) => format!("{field}: {}", problem.message),
         None => problem.message.clone(),
     };
-    let end = note.floor_char_boundary(NOTE_LIMIT);
+    let end = (0..=note.len().min(NOTE_LIMIT)).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
     Event {
         type_: EventType::Warning,
         reason: reason.to_owned(),

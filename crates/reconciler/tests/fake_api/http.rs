@@ -43,15 +43,17 @@ pub struct Exchange {
     stream: TcpStream,
     /// What goes wrong with this answer.
     pub fault: Option<Fault>,
+    /// The body of the request.
+    pub body: Vec<u8>,
     written: usize,
 }
 
 impl Exchange {
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, fault: None, written: 0 }
+        Self { stream, fault: None, body: Vec::new(), written: 0 }
     }
 
-    /// The target of the next request, whose body is passed over.
+    /// The target of the next request.
     pub async fn next_request(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -60,8 +62,8 @@ impl Exchange {
         let head = String::from_utf8(head).ok()?;
         let length =
             head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        self.stream.read_exact(&mut body).await.ok()?;
+        self.body = vec![0; length.unwrap_or(0)];
+        self.stream.read_exact(&mut self.body).await.ok()?;
         (self.fault, self.written) = (None, 0);
         head.split(' ').nth(1).map(str::to_owned)
     }
@@ -74,10 +76,16 @@ impl Exchange {
         Ok(self.stream.write_all((head + &body).as_bytes()).await?)
     }
 
+    /// Answers that what was sent is what there is now.
+    pub async fn echo(&mut self) -> Result<(), Broken> {
+        let head = format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n", self.body.len());
+        self.stream.write_all(head.as_bytes()).await?;
+        Ok(self.stream.write_all(&self.body).await?)
+    }
+
     pub async fn hang(&mut self) -> Result<(), Broken> {
         // Until the other side gives up.
-        let mut byte = [0];
-        self.stream.read(&mut byte).await?;
+        self.stream.read_u8().await?;
         Err(Broken)
     }
 

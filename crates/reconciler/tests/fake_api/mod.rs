@@ -194,6 +194,11 @@ async fn answer(
     changed: watch::Receiver<u64>,
 ) -> Result<(), Broken> {
     let query = Query::of(target);
+    if query.path.ends_with("/events") {
+        let sent = String::from_utf8_lossy(&exchange.body).into_owned();
+        state.lock().unwrap().requests.push(format!("{target} {sent}"));
+        return exchange.echo().await;
+    }
     let Some(plural) = PLURALS.into_iter().find(|it| query.path.ends_with(it)) else {
         return exchange.status(404, None, "no such resource").await;
     };

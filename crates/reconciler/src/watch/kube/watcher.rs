@@ -138,15 +138,13 @@ impl Watcher {
                 }
                 self.next_pause()
             }
-            Failure::Refused { .. } => self.next_pause(),
-            _ => {
+            Failure::Refused { .. } | Failure::Disconnected(_) | Failure::Unheard => self.next_pause(),
+            Failure::Timeout => {
                 self.endless_lists += u32::from(self.version.is_none());
-                if self.endless_lists >= PATIENCE {
-                    self.streaming_lists = false;
-                }
                 self.next_pause()
             }
         };
+        self.streaming_lists &= self.endless_lists < PATIENCE;
         Ok(pause.max(wait))
     }
 
@@ -219,6 +217,7 @@ impl Watcher {
         loop {
             let deadline = Instant::now() + self.options.progress_timeout;
             let Some(line) = answer.line(deadline).await? else {
+                self.endless_lists += 1;
                 return Err(Failure::Disconnected("the stream ended before the list did".to_owned()));
             };
             match read_event(kind, line) {

@@ -229,3 +229,7 @@ impl Mirror {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "mirror_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 use podwall_compiler::NodeOptions;
-use podwall_policy::read::read_policy;
-use podwall_policy::{Labels, Tree};
+use podwall_policy::Labels;
+use podwall_policy::read::api;
+use serde_json::json;
 
 use super::*;
 use crate::interfaces::Patience;
@@ -52,11 +53,10 @@ fn pod(name: &str) -> Object {
     Object::Pod { key: ObjectKey::new("default", name), uid: "".into(), pod: Box::new(pod) }
 }
 
-/// A policy of this spec, as a watch says it.
-fn policy(spec: &str) -> WatchEvent {
-    let text = format!("metadata: {{name: web, namespace: default}}\nspec: {spec}\n");
-    let tree = Tree::from_json(&serde_json::to_value(yaml(&text)).unwrap());
-    let reading = Box::new(read_policy(&tree, None, "default"));
+/// A policy of this spec, as the API server's watch says it.
+fn policy(spec: serde_json::Value) -> WatchEvent {
+    let object = json!({ "metadata": { "name": "web", "namespace": "default" }, "spec": spec });
+    let reading = Box::new(api::read_policy(&api::NETWORK_POLICY.read(object).unwrap()));
     let key = ObjectKey::new("default", "web");
     WatchEvent::Present(Object::NetworkPolicy { key, uid: "uid-1".into(), reading })
 }
@@ -121,15 +121,15 @@ fn an_object_that_cannot_be_read_stays_as_it_was() {
 fn a_refused_policy_leaves_its_last_good_version_in_force() {
     let key = ObjectKey::new("default", "web");
     let mut heard = Heard::new();
-    heard.hear([policy("{podSelector: {}, egress: [{}], policyTypes: [Egress]}")]);
+    heard.hear([policy(json!({ "podSelector": {}, "egress": [{}], "policyTypes": ["Egress"] }))]);
     let good = heard.mirror.engine.policy(&key).cloned().unwrap();
-    heard.hear([policy("{podSelctor: {}}"), policy("{podSelctor: {}}")]);
+    heard.hear([policy(json!({ "podSelctor": {} })), policy(json!({ "podSelctor": {} }))]);
     assert_eq!(heard.mirror.engine.policy(&key), Some(&good));
     let problems: Vec<Problem> = heard.mirror.problems().collect();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("last good version stays in force"), "{}", problems[0]);
     assert_eq!(heard.mirror.policy_of(&problems[0]).unwrap().1.as_ref(), "uid-1");
-    heard.hear([policy("{podSelector: {}}")]);
+    heard.hear([policy(json!({ "podSelector": {} }))]);
     assert_eq!(heard.mirror.problems().count(), 0);
     assert_ne!(heard.mirror.engine.policy(&key), Some(&good));
 }
@@ -138,13 +138,13 @@ fn a_refused_policy_leaves_its_last_good_version_in_force() {
 fn a_policy_that_was_never_good_closes_until_it_is() {
     let key = ObjectKey::new("default", "web");
     let mut heard = Heard::new();
-    heard.hear([policy("{podSelctor: {}}")]);
+    heard.hear([policy(json!({ "podSelctor": {} }))]);
     let closing = heard.mirror.engine.policy(&key).unwrap();
     assert_eq!((closing.ingress.as_deref(), closing.egress.as_deref()), (Some(&[][..]), Some(&[][..])));
     let problems: Vec<Problem> = heard.mirror.problems().collect();
     assert!(problems[0].message.contains("closed until it is mended"), "{}", problems[0]);
     // Another bad version of it closes as well: what stands in for it is no good version.
-    heard.hear([policy("{podSelector: {matchLabels: {app: web}}, podSelctor: {}}")]);
+    heard.hear([policy(json!({ "podSelector": { "matchLabels": { "app": "web" } }, "podSelctor": {} }))]);
     let closing = heard.mirror.engine.policy(&key).unwrap();
     assert_eq!(closing.ingress.as_deref(), Some(&[][..]));
     heard.hear([WatchEvent::Gone(Kind::NetworkPolicy, key.clone())]);

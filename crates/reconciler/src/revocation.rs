@@ -44,6 +44,7 @@ pub enum Heard {
     Failed(String),
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Request {
     List(ConntrackFilter),
     Mark { entries: Vec<Entry>, value: u32, mask: u32 },
@@ -93,8 +94,11 @@ impl Revocation {
                 }
             }
         })?;
-        // Marks may be left of an earlier run.
-        Ok(Self {
+        Ok(Self::new(mark, requests))
+    }
+
+    fn new(mark: u32, requests: mpsc::Sender<Request>) -> Self {
+        Self {
             requests,
             mark,
             due: None,
@@ -102,8 +106,9 @@ impl Revocation {
             running: None,
             seen: None,
             pause_until: None,
+            // Marks may be left of an earlier run.
             any_revoked: true,
-        })
+        }
     }
 
     /// The kernel has taken a change.
@@ -228,3 +233,7 @@ fn work(conntrack: &mut Conntrack, request: Request, heard: &UnboundedSender<Hea
     };
     heard.send(answer).ok()
 }
+
+#[cfg(test)]
+#[path = "revocation_tests.rs"]
+mod tests;

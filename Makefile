@@ -25,7 +25,7 @@ lab: tools ## run your own manifests in the lab: make lab STEP=folder LAB_OPTION
 	target/debug/podwall lab run $(foreach step,$(STEP),--step $(step)) $(LAB_OPTIONS)
 
 .PHONY: test
-test: tools ## all tests: units, properties, the kernel as referee, scenarios with packets
+test: tools kube ## all tests: units, properties, the kernel as referee, scenarios with packets, the agent's suites
 	$(CARGO) test --workspace
 
 .PHONY: cases
@@ -45,15 +45,42 @@ licences: ## licences and banned crates (installs cargo-deny when it is missing)
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check licenses bans sources
 
-# The folder of kube-apiserver, etcd and kube-proxy; built from Go modules when it is not there.
-KUBEBUILDER_ASSETS ?= $(CURDIR)/target/kube
+# The folder of kube-apiserver, etcd and kube-proxy; what is missing there is built from Go modules.
+KUBEBUILDER_ASSETS ?= target/kube
+override KUBEBUILDER_ASSETS := $(abspath $(KUBEBUILDER_ASSETS))
+export KUBEBUILDER_ASSETS
+
+.PHONY: kube
+kube: ## etcd and kube-apiserver: what the agent is tested against (building them takes 6 minutes, once)
+	@./.ci/tools curl unzip openssl
+	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver
+
+# The agent's suites: real packets against what a real API server has. They need no root.
+AGENT_SUITE := $(CARGO) test --workspace --test
+
+.PHONY: agent
+agent: tools kube ## the agent against a real API server: scenarios and random changes, in full
+	$(CARGO) build --package podwall
+	FULL=1 $(AGENT_SUITE) agent_scenarios --test agent_changes
+
+.PHONY: agent-faults
+agent-faults: tools kube ## the agent killed, its ruleset flushed, the API server away, 10,000 connections revoked
+	$(CARGO) build --package podwall
+	FULL=1 $(AGENT_SUITE) agent_faults
+
+MINUTES ?= 30
+
+.PHONY: soak
+soak: tools kube ## fifty changes a second with all faults mixed in: make soak MINUTES=30
+	$(CARGO) build --package podwall
+	MINUTES=$(MINUTES) $(AGENT_SUITE) agent_soak
 
 .PHONY: kube-proxy
 kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and bridged (root; builds it: 5 minutes)
-	@./.ci/tools curl openssl iptables
-	[ -x $(KUBEBUILDER_ASSETS)/kube-proxy ] || integration/kube-proxy/build $(KUBEBUILDER_ASSETS)
+	@./.ci/tools curl unzip openssl iptables
+	integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver kube-proxy
 	$(CARGO) build --package podwall
-	KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS) integration/kube-proxy/run
+	integration/kube-proxy/run
 
 .PHONY: bench
 bench: tools ## how long a change takes, stage by stage, in a fresh network namespace

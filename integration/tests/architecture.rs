@@ -36,6 +36,7 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("reconciler", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("podwall", vec!["compiler", "lab", "policy", "reconciler", "ruleset"]),
+        ("integration", vec!["compiler", "lab", "netlink", "policy", "ruleset"]),
     ];
     for (name, to) in drawn {
         let to: BTreeSet<String> = to.into_iter().map(str::to_owned).collect();

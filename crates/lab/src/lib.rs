@@ -8,6 +8,9 @@
 //! ```
 //!
 //! Everything is held by one process: when it dies, whatever the reason, the kernel takes all of it away.
+//!
+//! [`Lab`] is the whole of it. Its parts ([`Topology`], [`Listeners`], [`plan`], [`Prober`], [`Attempt`]) serve tests
+//! whose hosts come and go while something else enforces.
 
 mod attempt;
 mod bridge;
@@ -32,9 +35,15 @@ mod sysctl;
 mod testing;
 mod topology;
 
+pub use attempt::{Asked, Attempt, Outcome};
 pub use error::LabError;
-pub use expectation::{Expectation, ExpectationError};
-pub use namespace::isolate_process;
-pub use report::ProblemReport;
+pub use expectation::{Expectation, ExpectationError, failures};
+pub use listener::Listeners;
+pub use namespace::{NetworkNamespace, isolate_process};
+pub use plan::{Probe, Question, Via, plan};
+pub use prober::Prober;
+pub use report::{ProbeResult, ProblemReport, StepResult};
 pub use run::{Ending, Lab, RunOptions, Step, refuse};
-pub use scene::{Families, Layout, OutsideHost, Party, Scene};
+pub use scene::{Families, INTERFACE_PREFIX, Layout, OutsideHost, Party, PodPlace, Scene};
+pub use service::{Backend, ServiceAddress, service_addresses, service_ruleset};
+pub use topology::{Settings, TableKind, Topology};

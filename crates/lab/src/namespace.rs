@@ -44,6 +44,12 @@ impl NetworkNamespace {
         Ok(work())
     }
 
+    /// The same namespace by a file of its own, for another thread.
+    pub fn duplicate(&self) -> Result<Self, LabError> {
+        let file = self.file.try_clone();
+        Ok(Self { file: file.map_err(|error| LabError::machine("cannot keep a network namespace", error))? })
+    }
+
     /// The number of the open file, for `/proc/PID/fd/NUMBER`.
     pub fn number(&self) -> RawFd {
         self.file.as_raw_fd()

@@ -21,7 +21,7 @@ use podwall_ruleset::{Known, Ruleset, diff};
 
 use crate::bridge::{self, Neighbours};
 use crate::error::LabError;
-use crate::host::{FarEnd, Host};
+use crate::host::{FarEnd, Host, hardware_address};
 use crate::namespace::NetworkNamespace;
 use crate::rtnetlink::{Route, Rtnetlink};
 use crate::scene::{Families, Layout, Party, PodPlace, Scene, short_hash};
@@ -120,6 +120,14 @@ impl Topology {
             }
             gone.push(Party::Node(name));
         }
+        let leaving_hosts: Vec<Arc<str>> =
+            self.outside.keys().filter(|name| !scene.outside.contains_key(*name)).cloned().collect();
+        for name in leaving_hosts {
+            // While its namespace is there, so is the link.
+            self.router.rtnetlink.delete_link(&outside_link(&name))?;
+            self.outside.remove(&name);
+            gone.push(Party::Outside(name));
+        }
         Ok(gone)
     }
 
@@ -149,7 +157,7 @@ impl Topology {
         }
         for (name, addresses) in &scene.outside {
             if !self.outside.contains_key(name) {
-                let link = format!("host{}", short_hash(name));
+                let link = outside_link(name);
                 let (namespace, _) = self.router.attach(&link, &self.settings.host(addresses, false))?;
                 self.outside.insert(name.clone(), namespace);
             }
@@ -160,6 +168,13 @@ impl Topology {
     fn make_node(&mut self, name: &Arc<str>, addresses: &[IpAddr]) -> Result<Node, LabError> {
         let link_name = format!("node{}", short_hash(name));
         let (namespace, index) = self.router.attach(&link_name, &self.settings.host(addresses, true))?;
+        // The router asks for its neighbours as the gateway, whose address every node has too, for its pods: a node
+        // does not answer what it takes for itself, and is lost as soon as the router forgets it.
+        if let Some(first) = addresses.first() {
+            for address in addresses {
+                self.router.rtnetlink.add_neighbour(index, *address, hardware_address(*first))?;
+            }
+        }
         let (rtnetlink, kernel) = namespace.enter(|| (Rtnetlink::open(), Kernel::open()))?;
         let kernel = kernel.map_err(|error| LabError::machine(format!("node {name}"), error))?;
         let mut host = Host::new(namespace, rtnetlink?, addresses.to_vec());
@@ -269,6 +284,11 @@ impl Topology {
         let nodes = self.nodes.keys().cloned().map(Party::Node);
         pods.chain(nodes).chain(self.outside.keys().cloned().map(Party::Outside)).collect()
     }
+}
+
+/// The router's side of the link to an outside host.
+fn outside_link(name: &str) -> String {
+    format!("host{}", short_hash(name))
 }
 
 /// True when a pod need not be made anew; its ports may differ.

@@ -1,0 +1,131 @@
+//! The agent of one node, as a process in the node's network namespace.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use podwall_lab::NetworkNamespace;
+
+use crate::process::Process;
+
+/// Where it answers, on its node's loopback.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9345);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The agent of one node. Killed when dropped.
+pub struct Agent {
+    node: String,
+    namespace: NetworkNamespace,
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    unknown_pods: &'static str,
+    /// For its log and its socket.
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Agent {
+    /// The agent of `node`, not yet started. The program is `$PODWALL`, or the one that cargo built beside us.
+    pub fn new(
+        node: &str,
+        namespace: NetworkNamespace,
+        kubeconfig: &Path,
+        drop_unknown: bool,
+        folder: &Path,
+    ) -> Result<Self> {
+        let program = match std::env::var_os("PODWALL") {
+            Some(program) => std::fs::canonicalize(program).context("$PODWALL")?,
+            None => built_beside()?,
+        };
+        ensure!(program.exists(), "{} is missing: cargo build --package podwall", program.display());
+        Ok(Self {
+            node: node.to_owned(),
+            namespace,
+            program,
+            kubeconfig: kubeconfig.to_owned(),
+            unknown_pods: if drop_unknown { "drop" } else { "accept" },
+            folder: folder.to_owned(),
+            process: None,
+        })
+    }
+
+    /// Starts it; the one that runs is killed.
+    pub fn start(&mut self) -> Result<()> {
+        self.kill();
+        let text = |path: &Path| path.display().to_string();
+        let socket = self.folder.join(format!("{}.socket", self.node));
+        let arguments = [
+            "agent",
+            "--node",
+            &self.node,
+            "--kubeconfig",
+            &text(&self.kubeconfig),
+            "--unknown-pods",
+            self.unknown_pods,
+            "--listen",
+            &LISTEN.to_string(),
+            "--status-socket",
+            &text(&socket),
+            "--log-format",
+            "text",
+        ];
+        let log = self.folder.join(format!("{}.log", self.node));
+        // The child begins where this thread is.
+        let started = self.namespace.enter(|| Process::start(&self.program, arguments, &log))?;
+        self.process = Some(started?);
+        Ok(())
+    }
+
+    /// Kills it by SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Its process number, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// Waits until it is in sync and enforces.
+    pub fn wait_until_ready(&mut self, limit: Duration) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let process = self.process.as_mut().context("the agent was not started")?;
+            process.check().with_context(|| format!("the agent of {}", self.node))?;
+            if self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > limit {
+                let end = self.process.as_ref().map(Process::log_end).unwrap_or_default();
+                bail!("the agent of {} is not ready after {limit:?}:\n{end}", self.node);
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks it over HTTP, and returns the whole answer.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut stream = self.namespace.enter(|| TcpStream::connect_timeout(&LISTEN, PATIENCE))??;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// The namespace of its node.
+    pub fn namespace(&self) -> &NetworkNamespace {
+        &self.namespace
+    }
+}
+
+/// Test programs are in the folder `deps` beside it.
+fn built_beside() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().nth(2).context("a test program is in target/*/deps")?;
+    Ok(folder.join("podwall"))
+}

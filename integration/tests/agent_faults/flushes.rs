@@ -1,0 +1,59 @@
+//! Somebody flushes the ruleset: how long is the node open?
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use podwall_integration::arena::{UDP, enforced, party};
+use podwall_integration::{ApiServer, Shot, finish_all};
+use podwall_lab::Layout;
+
+/// For how long a node may be open.
+const LIMIT: Duration = Duration::from_secs(1);
+/// Between two flushes.
+const PAUSE: Duration = Duration::from_millis(400);
+const INTERVAL: Duration = Duration::from_millis(2);
+
+pub fn run(api: &mut ApiServer, flushes: usize) -> Result<String> {
+    let world = enforced(api, Layout::Routed, false)?;
+    let denied = world.stream(&party("stranger"), &party("server"), UDP, INTERVAL, true)?;
+    let allowed = world.stream(&party("friend"), &party("server"), UDP, INTERVAL, true)?;
+    let agent = world.agents.get("node-1").context("the server's node")?;
+    let mut moments = Vec::new();
+    for _ in 0..flushes {
+        sleep(PAUSE);
+        let before = Instant::now();
+        let output =
+            agent.namespace().enter(|| Command::new("nft").args(["flush", "ruleset"]).output())??;
+        ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+        moments.push((before, Instant::now()));
+    }
+    sleep(LIMIT);
+    let [denied, allowed] = finish_all([denied, allowed])?.try_into().expect("as many as there were");
+    let lost = allowed.iter().filter(|shot| !shot.passed()).count();
+    ensure!(lost == 0, "{lost} of {} allowed packets were lost", allowed.len());
+    let early = denied.iter().filter(|shot| shot.passed() && shot.at < moments[0].0).count();
+    ensure!(early == 0, "{early} packets passed before anything was flushed");
+    let mut windows: Vec<Duration> = (0..flushes).map(|index| open_for(&denied, &moments, index)).collect();
+    windows.sort();
+    let (median, longest) = (windows[flushes / 2], windows[flushes - 1]);
+    ensure!(longest < LIMIT, "a node was open for {longest:?}");
+    let leaked = denied.iter().filter(|shot| shot.passed()).count();
+    Ok(format!(
+        "{flushes} flushes, open for {median:.1?} (median), {longest:.1?} (longest); {leaked} of {} denied packets \
+         passed, none of {} allowed ones was lost",
+        denied.len(),
+        allowed.len()
+    ))
+}
+
+/// From the end of a flush to the last packet that passed before the next one.
+fn open_for(shots: &[Shot], moments: &[(Instant, Instant)], index: usize) -> Duration {
+    let (begun, flushed) = moments[index];
+    let until = moments.get(index + 1).map(|(before, _)| *before);
+    let after = shots.iter().filter(|shot| shot.at >= begun && until.is_none_or(|until| shot.at < until));
+    let last =
+        after.filter(|shot| shot.passed()).map(|shot| shot.at.saturating_duration_since(flushed) + INTERVAL);
+    last.max().unwrap_or_default()
+}

@@ -1,0 +1,54 @@
+//! Connections that live when a policy comes that forbids them: they end soon, and no other is touched.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use podwall_integration::arena::{enforced, from_friend_only, key, party};
+use podwall_integration::{ApiServer, Connections, Kind, World};
+use podwall_lab::Layout;
+use podwall_policy::Protocol;
+
+/// From the API server's answer to the last question on a forbidden connection that is answered.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How long connections are asked after that.
+const WATCHED: Duration = Duration::from_secs(4);
+
+pub fn run(api: &mut ApiServer, count: usize) -> Result<String> {
+    let mut world = enforced(api, Layout::Routed, false)?;
+    world.objects.delete(Kind::NetworkPolicy, &key("server"))?;
+    world.until_agreed(Duration::from_secs(5))?;
+    let opened = Instant::now();
+    let mut allowed = [
+        open(&world, "friend", Protocol::Tcp, 7000, count)?,
+        open(&world, "friend", Protocol::Udp, 7001, count)?,
+    ];
+    let mut forbidden = [
+        open(&world, "stranger", Protocol::Tcp, 7002, count)?,
+        open(&world, "stranger", Protocol::Udp, 7003, count)?,
+    ];
+    let opened = opened.elapsed();
+    world.objects.put(Kind::NetworkPolicy, &from_friend_only("server"))?;
+    let accepted = Instant::now();
+    while accepted.elapsed() < WATCHED {
+        allowed.iter_mut().chain(&mut forbidden).try_for_each(Connections::ask)?;
+    }
+    for connections in &mut allowed {
+        let live = connections.live()?;
+        ensure!(live == count, "only {live} of {count} allowed connections live");
+    }
+    let late: usize = forbidden.iter().map(|it| it.answered_after(accepted + LIMIT)).sum();
+    ensure!(late == 0, "{late} of {} forbidden connections live {LIMIT:?} later", 2 * count);
+    let silent: Option<Vec<Duration>> = forbidden.iter().map(|it| it.silent_after(accepted)).collect();
+    let ended =
+        silent.and_then(|times| times.into_iter().max()).context("a forbidden connection still lives")?;
+    Ok(format!(
+        "{} connections opened in {opened:.1?}, the forbidden half ended within {ended:.0?}, the others all live",
+        4 * count
+    ))
+}
+
+fn open(world: &World, from: &str, protocol: Protocol, port: u16, count: usize) -> Result<Connections> {
+    let (from, to) = (party(from), party("server"));
+    let (source, server) = (world.namespace(&from)?, world.namespace(&to)?);
+    Connections::open((&source, world.address(&from)?), (&server, world.address(&to)?), protocol, port, count)
+}

@@ -1,0 +1,135 @@
+//! Fifty random changes a second for `MINUTES`, mixed with agents that are killed, rulesets that are flushed, links that
+//! are made anew and an API server that goes away: packets are judged all the time, all pairs after every round, and
+//! the agent that lives through it all may not grow.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use podwall_integration::arena::{Traffic, world};
+use podwall_integration::random::{Driver, Random};
+use podwall_integration::{ApiServer, Sample, Suite, World};
+use podwall_lab::Layout;
+
+/// Between two changes.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// How long changes go on before all pairs are probed.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long a node may be open after a flush, and how long all changes of a round may take to be obeyed.
+const OPEN_LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(10);
+const REAL_PODS: std::ops::RangeInclusive<usize> = 6..=12;
+/// How long it runs when nobody says, in minutes.
+const MINUTES: f64 = 0.1;
+/// By how much the agent may grow.
+const DESCRIPTORS_SPARE: usize = 20;
+const MEMORY_SPARE_KIB: usize = 20 * 1024;
+/// The node whose agent is killed and whose ruleset is flushed; the other's agent lives through it all.
+const FAULTY: &str = "node-1";
+const STEADY: &str = "node-2";
+
+fn main() -> ExitCode {
+    Suite::main(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent-soak"), |suite| {
+        let minutes = std::env::var("MINUTES").map_or(Ok(MINUTES), |text| text.parse()).context("MINUTES")?;
+        suite.test("soak", |api| run(api, Duration::from_secs_f64(60.0 * minutes)));
+        Ok(())
+    })
+}
+
+/// What happened so far.
+#[derive(Default)]
+struct Tally {
+    changes: usize,
+    kills: usize,
+    outages: usize,
+    links: usize,
+    flushes: Vec<Instant>,
+    packets: usize,
+    samples: Vec<Sample>,
+}
+
+fn run(api: &mut ApiServer, duration: Duration) -> Result<String> {
+    let mut world = world(api, Layout::Routed, false)?;
+    let mut driver = Driver::new(Random::from_environment()?, &world, REAL_PODS);
+    driver.begin(&mut world, 100, 20)?;
+    ensure!(!world.wrong_pairs()?.is_empty(), "without agents, no packet goes where it must not");
+    world.start_agents()?;
+    world.until_agreed(LIMIT)?;
+    let (started, mut tally) = (Instant::now(), Tally::default());
+    while tally.samples.is_empty() || started.elapsed() < duration {
+        round(api, &mut world, &mut driver, &mut tally)
+            .with_context(|| format!("after {} changes", tally.changes))?;
+        let sample = *tally.samples.last().context("a sample of this round")?;
+        println!("  {:.0?}, {} changes: {sample}", started.elapsed(), tally.changes);
+    }
+    let (first, last) = (tally.samples[0], tally.samples[tally.samples.len() - 1]);
+    ensure!(last.descriptors <= first.descriptors + DESCRIPTORS_SPARE, "descriptors grow: {first}; {last}");
+    ensure!(last.memory_kib <= first.memory_kib + MEMORY_SPARE_KIB, "memory grows: {first}; {last}");
+    let Tally { changes, kills, outages, links, flushes, packets, .. } = &tally;
+    Ok(format!(
+        "{changes} changes, {kills} kills, {} flushes, {links} links made anew, {outages} outages, {packets} packets",
+        flushes.len()
+    ))
+}
+
+/// Changes and faults for a while, and then what became of them.
+fn round(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mut Tally) -> Result<()> {
+    let (traffic, start) = (Traffic::start(world)?, Instant::now());
+    let mut next = start;
+    while start.elapsed() < ROUND {
+        driver.change(world)?;
+        tally.changes += 1;
+        fault(api, world, driver, tally)?;
+        next += INTERVAL;
+        sleep(next.saturating_duration_since(Instant::now()));
+    }
+    world.until_agreed(LIMIT)?;
+    let mut fate = traffic.finish(start)?;
+    let flushes: Vec<Duration> = tally.flushes.iter().map(|at| at.saturating_duration_since(start)).collect();
+    fate.leaked
+        .retain(|stray| !flushes.iter().any(|flush| (*flush..*flush + OPEN_LIMIT).contains(&stray.at)));
+    fate.check()?;
+    tally.packets += fate.packets;
+    tally.samples.push(Sample::take(world.agents.get(STEADY).context(STEADY)?)?);
+    Ok(())
+}
+
+/// Mostly nothing; otherwise one of the faults.
+fn fault(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mut Tally) -> Result<()> {
+    let faulty: Arc<str> = FAULTY.into();
+    let agent = world.agents.get_mut(&faulty).context(FAULTY)?;
+    match driver.random.below(2_000) {
+        0..20 => {
+            agent.start()?;
+            tally.kills += 1;
+        }
+        // An agent that has just been started has nothing yet to put in the place of what is flushed.
+        20..40 => {
+            agent.wait_until_ready(LIMIT)?;
+            tally.flushes.push(Instant::now());
+            let output =
+                agent.namespace().enter(|| Command::new("nft").args(["flush", "ruleset"]).output())??;
+            ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+            // No kill may come before it has been put right.
+            sleep(OPEN_LIMIT / 4);
+        }
+        40..80 => {
+            let index = driver.random.below(driver.pods().len());
+            let (key, pod) = driver.pods().iter().nth(index).context("a pod")?;
+            world.unlink_pod(key)?;
+            world.link_pod(key, pod)?;
+            tally.links += 1;
+        }
+        80..82 => {
+            api.stop();
+            sleep(Duration::from_secs(2));
+            api.resume()?;
+            tally.outages += 1;
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -150,6 +150,7 @@ impl Agent {
             self.report.metrics.drift_repairs.inc();
             tracing::warn!(operations = transaction.operations.len(), "our table is as it should be again");
         }
+        tracing::debug!(operations = transaction.operations.len(), "written");
         if !transaction.is_empty() {
             self.report.applied(transaction, self.waiting_since, &self.mirror.engine);
         }
@@ -197,6 +198,7 @@ impl Agent {
         self.waiting_since.get_or_insert(now);
         self.report.metrics.events.inc_by(events.len() as u64);
         for event in events.drain(..) {
+            tracing::debug!(?event, "heard");
             match event {
                 WatchEvent::Restarted { kind, reason } => self.report.watch_restarted(kind, reason),
                 event => self.mirror.hear(event, &mut self.place.finder),

@@ -17,6 +17,8 @@ use podwall_ruleset::{HardwareAddress, InterfaceName};
 const NODE: &str = "node-1";
 /// A case with this comment in it is compiled with unknown pods closed.
 const UNKNOWN_PODS_DROP: &str = "# --unknown-pods=drop";
+/// A case with this comment in it has interfaces and addresses that are closed: those in the rest of the line.
+const CLOSED: &str = "# closed:";
 
 #[test]
 fn cases() {
@@ -76,7 +78,8 @@ fn outcome(yaml: &[u8]) -> (String, String) {
             }
         })
         .collect();
-    let close = yaml.windows(UNKNOWN_PODS_DROP.len()).any(|it| it == UNKNOWN_PODS_DROP.as_bytes());
+    let text = String::from_utf8_lossy(yaml);
+    let close = text.contains(UNKNOWN_PODS_DROP);
     let unknown_pods = UnknownPods::Drop {
         interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
         bridge_ranges: vec!["10.0.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
@@ -86,11 +89,18 @@ fn outcome(yaml: &[u8]) -> (String, String) {
         unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
         ..NodeOptions::default()
     };
+    let mut closed = Closed::default();
+    for word in text.lines().filter_map(|line| line.strip_prefix(CLOSED)).flat_map(str::split_whitespace) {
+        match word.parse() {
+            Ok(address) => closed.addresses.insert(address),
+            Err(_) => closed.interfaces.insert(InterfaceName::new(word).unwrap()),
+        };
+    }
     let state = NodeState {
         cluster: &cluster,
         node: NODE,
         attachments: &attachments,
-        closed: &Closed::default(),
+        closed: &closed,
         options: &options,
     };
     let compiled = compile(state);

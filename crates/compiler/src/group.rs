@@ -3,11 +3,15 @@
 //! What makes a group is which policies isolate its pods and what those policies' port names mean on them. Pods
 //! of a group share one chain, so that a hundred replicas cost what one costs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use podwall_policy::{Cluster, NetworkPolicy, ObjectKey, Pod, PortMatch, Ports, Rule};
+use podwall_policy::{ContainerPort, Labels, NetworkPolicy, ObjectKey, PortMatch, Ports, Rule};
 
 use crate::program::{Direction, Program, ResolvedPorts};
+
+/// The policies of the cluster.
+pub type Policies = BTreeMap<ObjectKey, NetworkPolicy>;
 
 /// What makes a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,28 +28,34 @@ pub struct Group {
 
 impl Group {
     /// The group of a pod, or `None` when no policy isolates it in this direction (S3, S4).
-    pub fn of(cluster: &Cluster, direction: Direction, key: &ObjectKey, pod: &Pod) -> Option<Self> {
-        let in_namespace = cluster.policies.range(ObjectKey::new(key.namespace.clone(), "")..);
-        let policies: Vec<ObjectKey> = in_namespace
-            .take_while(|(policy, _)| policy.namespace == key.namespace)
-            .filter(|(_, it)| rules(it, direction).is_some() && it.pod_selector.matches(&pod.labels))
-            .map(|(policy, _)| policy.clone())
+    pub fn of(
+        policies: &Policies,
+        direction: Direction,
+        namespace: &Arc<str>,
+        labels: &Labels,
+        ports: &[ContainerPort],
+    ) -> Option<Self> {
+        let isolating: Vec<(&ObjectKey, &[Rule])> = policies
+            .range(ObjectKey::new(namespace.clone(), "")..)
+            .take_while(|(key, _)| key.namespace == *namespace)
+            .filter(|(_, policy)| policy.pod_selector.matches(labels))
+            .filter_map(|(key, policy)| Some((key, rules(policy, direction)?)))
             .collect();
-        if policies.is_empty() {
+        if isolating.is_empty() {
             return None;
         }
         let resolved = match direction {
-            Direction::Ingress => resolve(cluster, &policies, pod),
+            Direction::Ingress => resolve(isolating.iter().flat_map(|(_, rules)| *rules), ports),
             Direction::Egress => ResolvedPorts::new(),
         };
-        Some(Self { direction, namespace: key.namespace.clone(), policies, resolved })
+        let policies = isolating.into_iter().map(|(key, _)| key.clone()).collect();
+        Some(Self { direction, namespace: namespace.clone(), policies, resolved })
     }
 
     /// What the policies allow together.
-    pub fn program(&self, cluster: &Cluster) -> Program {
+    pub fn program(&self, policies: &Policies) -> Program {
         let rules = self.policies.iter().flat_map(|key| {
-            let policy = cluster.policies.get(key);
-            let rules = policy.and_then(|it| rules(it, self.direction)).unwrap_or_default();
+            let rules = policies.get(key).and_then(|it| rules(it, self.direction)).unwrap_or_default();
             rules.iter().map(move |rule| (&key.namespace, rule))
         });
         Program::merge(self.direction, rules, &self.resolved)
@@ -62,15 +72,14 @@ fn rules(policy: &NetworkPolicy, direction: Direction) -> Option<&[Rule]> {
 
 /// The numbers that the port names of ingress rules have on a pod: of every container that declares the name for
 /// the rule's protocol (S100, S101, S105). A name that it does not declare has none, and matches nothing (S103).
-fn resolve(cluster: &Cluster, policies: &[ObjectKey], pod: &Pod) -> ResolvedPorts {
+fn resolve<'a>(rules: impl Iterator<Item = &'a Rule>, ports: &[ContainerPort]) -> ResolvedPorts {
     let mut resolved = ResolvedPorts::new();
-    let rules = policies.iter().filter_map(|key| cluster.policies.get(key)?.ingress.as_deref()).flatten();
     for rule in rules {
-        let Ports::Only(ports) = &rule.ports else { continue };
-        for port in ports {
+        let Ports::Only(named) = &rule.ports else { continue };
+        for port in named {
             let PortMatch::Named { protocol, name } = port else { continue };
             let declared =
-                pod.ports.iter().filter(|it| it.name.as_ref() == Some(name) && it.protocol == *protocol);
+                ports.iter().filter(|it| it.name.as_ref() == Some(name) && it.protocol == *protocol);
             let numbers = resolved.entry((*protocol, name.clone())).or_default();
             numbers.extend(declared.map(|it| it.port));
         }

@@ -2,27 +2,37 @@
 //!
 //! ```text
 //! policies that isolate a local pod ─► group ─► program ─► group chain ─► peer chains ─► sets
-//!                          (group.rs)      (program.rs)  (ports first, then peers)   (peers.rs)
+//!                          (group.rs)      (program.rs)     (chains.rs: ports first, then peers)
 //! ```
 //!
 //! The two vocabularies meet here and nowhere else: NetworkPolicy, podSelector, peer, isolated on the way in;
 //! chain, set, map, element, verdict on the way out. [`compile`] is a total function of present state: it reads
 //! no clock, file or socket, cannot fail, and gives byte-equal output for equal input.
 //!
-//! `source.rs` drops what a pod sends from another's address, `unknown.rs` closes what nobody has told us of.
-//! What a packet meets is described in ARCHITECTURE.md; the order of files above is the order of its lookups.
+//! What a group looks up of pods is a selection (`selection.rs`). Pods of this node lead to their groups by elements
+//! (`local.rs`, `dispatch.rs`) of maps that stand in a frame (`frame.rs`). `source.rs` drops what a pod sends from
+//! another's address, `unknown.rs` closes what nobody has told us of. What a packet meets is described in
+//! ARCHITECTURE.md.
+//!
+//! [`Engine`] keeps the state event by event, by the same functions, and says what each event changes.
 
+mod chains;
+mod compile;
 mod dispatch;
 mod engine;
+mod frame;
 mod group;
 mod intervals;
+mod local;
 mod name;
 mod peers;
 mod program;
+mod selection;
 mod source;
-mod table;
 mod unknown;
+mod value;
 
+pub use compile::compile;
 pub use engine::{Connection, Counts, Engine, LocalPodState};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,14 +75,6 @@ impl<'a> NodeState<'a> {
         let is_local = move |pod: &Pod| pod.takes_part() && pod.node.as_deref() == Some(self.node);
         self.cluster.pods.iter().filter(move |(_, pod)| is_local(pod))
     }
-
-    /// The interface that policy for a pod is keyed by, if it has one of its own.
-    fn routed_interface(self, key: &ObjectKey) -> Option<&'a InterfaceName> {
-        match self.attachments.get(key) {
-            Some(Attachment::Routed(interface)) => Some(interface),
-            Some(Attachment::Bridged { .. }) | None => None,
-        }
-    }
 }
 
 /// How a pod is attached to its node: the host side of its veth.
@@ -98,12 +100,10 @@ pub struct NodeOptions {
     pub anti_spoofing: bool,
     /// What becomes of a pod that no one has told us of yet.
     pub unknown_pods: UnknownPods,
-    /// The bit of the conntrack mark that means *revoked*: a connection that carries it is dropped both ways. One
-    /// bit, and no more.
+    /// The bit of the conntrack mark that means *revoked*: a connection that carries it is dropped both ways.
     /// `None` lets connections live on that a change of policy forbids.
     pub revoked_mark: Option<u32>,
-    /// Count what each group is asked and what it allows, in a chain before its own: `counted/ingress/...` and
-    /// `counted/egress/...`.
+    /// Count what each group's chain is asked and what it drops.
     pub counters: bool,
 }
 
@@ -145,17 +145,4 @@ pub fn table_id() -> TableId {
 /// The table of frames, which is there only while pods are on a bridge.
 pub fn bridge_table_id() -> TableId {
     TableId { family: Family::Bridge, name: name::table() }
-}
-
-/// Turns what the cluster says into what this node's kernel should hold. Total: same state in, same ruleset out,
-/// whatever the order in which the state came about.
-pub fn compile(state: NodeState<'_>) -> Compiled {
-    let mut table = table::TableBuilder::new(state.cluster);
-    let problems = dispatch::dispatch(state, &mut table);
-    source::check_routed(state, &mut table);
-    let mut tables = BTreeMap::from([(table_id(), table.finish())]);
-    if let Some(frames) = source::check_bridged(state) {
-        tables.insert(bridge_table_id(), frames);
-    }
-    Compiled { ruleset: Ruleset { tables }, problems }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::peers::{PodPeer, Scope};
 use crate::program::Direction;
+use crate::value::FAMILIES;
 
 const READABLE_CHARACTERS_MAX: usize = 40;
 
@@ -135,14 +136,14 @@ pub fn peer_chain(direction: Direction, content: &impl Hash) -> Name {
     name(&format!("{word}/{}", hash(content)))
 }
 
-/// The set of the addresses of the pods that a peer selects.
-pub fn pod_set(peer: &PodPeer, family: IpFamily) -> Name {
+/// The sets of the addresses of the pods that a peer selects, one for each of [`FAMILIES`].
+pub fn pod_sets(peer: &PodPeer) -> [Name; 2] {
     let scope = match &peer.scope {
         Scope::Namespace(namespace) => readable(namespace),
         Scope::Selected(selector) => readable(&text_or(selector, "any")),
     };
     let pods = readable(&text_or(&peer.pods, "all"));
-    of_family(&format!("pods/{scope}/{pods}-{}", hash(peer)), family)
+    of_families(&format!("pods/{scope}/{pods}-{}", hash(peer)))
 }
 
 /// What a peer selects, for people.
@@ -158,9 +159,9 @@ pub fn pod_set_comment(peer: &PodPeer) -> Comment {
     })
 }
 
-/// The set of the addresses of several peers.
-pub fn union_set(content: &impl Hash, family: IpFamily) -> Name {
-    of_family(&format!("pods/union-{}", hash(content)), family)
+/// The sets of the addresses of several peers.
+pub fn union_sets(content: &impl Hash) -> [Name; 2] {
+    of_families(&format!("pods/union-{}", hash(content)))
 }
 
 /// The set of the addresses of ipBlocks.
@@ -168,15 +169,19 @@ pub fn block_set(content: &impl Hash, family: IpFamily) -> Name {
     of_family(&format!("blocks/{}", hash(content)), family)
 }
 
-/// The set of the address, protocol and port of what pods call by name.
-pub fn named_port_set(content: &impl Hash, family: IpFamily) -> Name {
-    of_family(&format!("ports/{}", hash(content)), family)
+/// The sets of the address, protocol and port of what pods call by name.
+pub fn named_port_sets(content: &impl Hash) -> [Name; 2] {
+    of_families(&format!("ports/{}", hash(content)))
 }
 
 /// The names of policies, for people.
 pub fn policies_comment<'a>(policies: impl Iterator<Item = &'a ObjectKey>) -> Comment {
     let names: Vec<String> = policies.map(ToString::to_string).collect();
     Comment::new(&names.join(", "))
+}
+
+fn of_families(text: &str) -> [Name; 2] {
+    FAMILIES.map(|family| of_family(text, family))
 }
 
 fn of_family(text: &str, family: IpFamily) -> Name {
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn the_longest_legal_names_fit() {
         let peer = PodPeer { scope: Scope::Namespace("n".repeat(63).into()), pods: LabelSelector::default() };
-        assert!(pod_set(&peer, IpFamily::Ipv6).as_str().len() < 128);
+        assert!(pod_sets(&peer).iter().all(|name| name.as_str().len() < 128));
         assert!(group_chain(Direction::Ingress, &"n".repeat(63), &1).as_str().len() < 128);
     }
 

@@ -1,13 +1,15 @@
 //! Peers of rules in canonical form, so that the same peer has one name wherever it is written.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use podwall_policy::{
-    Cluster, IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, Namespaces, Operator, Peer, Peers,
+    IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, Namespaces, Operator, Peer, Peers,
 };
 
 use crate::intervals::AddressRanges;
+use crate::selection::Identity;
 
 /// A union of peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +80,14 @@ impl PeerUnion {
         AddressRanges::of(self.blocks.iter())
     }
 
+    /// True when some block holds the address (S130).
+    pub fn holds_address(&self, address: &IpAddr) -> bool {
+        let holds = |block: &IpBlock| {
+            block.cidr.contains(address) && !block.except.iter().any(|net| net.contains(address))
+        };
+        self.blocks.iter().any(holds)
+    }
+
     /// Anyone absorbs everything, all pods absorb selectors. Nothing else is subsumed: what one selector selects
     /// changes with labels, and a layout must not.
     fn absorb(&mut self) {
@@ -98,9 +108,9 @@ impl PodPeer {
         Self { scope: Scope::Selected(LabelSelector::default()), pods: LabelSelector::default() }
     }
 
-    /// True when it selects a pod of these labels in this namespace.
-    pub fn selects(&self, cluster: &Cluster, namespace: &Arc<str>, labels: &Labels) -> bool {
-        self.scope.holds(cluster, namespace) && self.pods.matches(labels)
+    /// True when it selects pods of this identity.
+    pub fn selects(&self, identity: Identity<'_>) -> bool {
+        self.scope.holds(identity.namespace, identity.namespace_labels) && self.pods.matches(identity.labels)
     }
 }
 
@@ -123,13 +133,11 @@ impl Scope {
         Scope::Selected(selector.clone())
     }
 
-    /// True when the namespace is one of these.
-    pub fn holds(&self, cluster: &Cluster, namespace: &Arc<str>) -> bool {
+    /// True when the namespace of this name and these labels is one of these.
+    pub fn holds(&self, namespace: &Arc<str>, labels: &Labels) -> bool {
         match self {
             Scope::Namespace(name) => name == namespace,
-            Scope::Selected(selector) => {
-                selector.is_empty() || selector.matches(&cluster.namespace_labels(namespace))
-            }
+            Scope::Selected(selector) => selector.matches(labels),
         }
     }
 }

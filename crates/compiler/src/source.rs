@@ -13,150 +13,124 @@
 //! all pods are checked, isolated or not. A routed pod is checked in the table of packets, before conntrack; a
 //! bridged one on its port, in a table of frames, where ARP and neighbour advertisements are seen too.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use podwall_policy::{ObjectKey, Pod};
+use podwall_policy::ObjectKey;
 use podwall_ruleset::{
     BaseChain, Chain, ChainType, Comment, Element, Field, Hook, InterfaceName, IpFamily, Key, Match, Rule,
-    Set, SetRef, Statement, Table, Value, ValueType, Verdict,
+    Set, SetRef, Statement, Value, ValueType, Verdict,
 };
 
+use crate::frame::Frame;
+use crate::local::{Contribution, LocalPod, LocalSet, TableKind};
 use crate::name;
-use crate::table::{TableBuilder, address_type, address_value, family_of};
-use crate::{Attachment, NodeState};
+use crate::value::{FAMILIES, address_value, family_of};
+use crate::{Attachment, NodeOptions};
 
 /// Before conntrack (-200), so that what is dropped costs no entry, and a little after `raw`, which others use.
 const PRIORITY: i32 = -295;
 /// Before br_netfilter (0) hands the frame's packet to the hooks of IP, and before the bridge learns from it.
 const BRIDGE_PRIORITY: i32 = -250;
 
-const FAMILIES: [IpFamily; 2] = [IpFamily::Ipv4, IpFamily::Ipv6];
-
-/// Adds the check of pods with an interface of their own; nothing when there is none to check.
-pub fn check_routed<'a>(state: NodeState<'a>, table: &mut TableBuilder<'a>) {
-    let mut sources = Sources::new();
-    for (key, pod) in state.local_pods().filter(|(_, pod)| is_checked(state, pod)) {
-        if let Some(interface) = state.routed_interface(key) {
-            sources.add(interface, &table.addresses(key, pod));
-        }
-    }
-    if sources.is_empty() {
-        return;
-    }
-    let rules = sources.rules();
-    sources.into_sets().into_iter().for_each(|(name, set)| table.add_set(name, set));
-    table.add_chain(name::base_chain("prerouting"), base_chain(PRIORITY, rules));
-    table.add_chain(name::spoofed(), spoofed());
+/// True when what a pod sends is to come from its own addresses: an annotation decides for its pod. A pod that
+/// reports no address yet is not checked, because it may be asking for one.
+pub fn is_checked(options: &NodeOptions, anti_spoofing: Option<bool>, has_addresses: bool) -> bool {
+    anti_spoofing.unwrap_or(options.anti_spoofing) && has_addresses
 }
 
-/// The table of frames, when there are pods on a bridge to check.
-pub fn check_bridged(state: NodeState<'_>) -> Option<Table> {
-    let owners = state.cluster.address_owners();
-    let mut sources = Sources::new();
-    let mut table = Table::default();
-    let mut neighbours = Set::new(&[ValueType::Interface]).to_verdicts();
-    let mut bound = Set::new(&[ValueType::Interface]);
-    let mut hardware = Set::new(&[ValueType::Interface, ValueType::Hardware]);
-    for (key, pod) in state.local_pods().filter(|(_, pod)| is_checked(state, pod)) {
-        let Some(Attachment::Bridged { port, hardware_address }) = state.attachments.get(key) else {
-            continue;
-        };
-        if let Some(address) = hardware_address {
-            let port = Value::Interface(port.clone());
-            bound.elements.insert(Key::one(port.clone()), Element::default());
-            let pair = Key::Exact([port, Value::Hardware(*address)].into_iter().collect());
-            hardware.elements.insert(pair, Element::default());
-        }
-        let own = pod.addresses.iter().filter(|address| owners.get(*address) == Some(&key));
-        let own: Vec<IpAddr> = own.copied().collect();
-        sources.add(port, &own);
-        let chain = advertisements(&own);
-        let chain_name = name::neighbour_chain(&own);
-        table.chains.insert(chain_name.clone(), chain);
-        let element = Element { verdict: Some(Verdict::Jump(chain_name)), comment: Some(comment(key)) };
-        neighbours.elements.insert(Key::one(Value::Interface(port.clone())), element);
-    }
-    if sources.is_empty() {
-        return None;
-    }
+/// Adds the check of pods with an interface of their own.
+pub fn add_routed_frame(frame: &mut Frame) {
+    let table = TableKind::Packets;
+    add_common(table, frame);
+    frame.add_chain(table, name::base_chain("prerouting"), base_chain(PRIORITY, rules()));
+}
+
+/// Adds the check of pods on a bridge.
+pub fn add_bridged_frame(frame: &mut Frame) {
+    let table = TableKind::Frames;
+    add_common(table, frame);
     let is_bound = Match::in_set(Field::InputInterface, &name::bound());
-    let mut rules =
+    let mut all =
         vec![Rule::verdict([is_bound], Verdict::Jump(name::hardware_chain())), advertisement_rule()];
-    rules.extend(sources.rules());
+    all.extend(rules());
     let arp = Match::In(
         [Field::InputInterface, Field::ArpSource].into_iter().collect(),
         SetRef::Named(name::sources(IpFamily::Ipv4)),
     );
-    rules.insert(rules.len() - 1, Rule::verdict([arp], Verdict::Accept));
-    table.sets.extend(sources.into_sets());
-    table.sets.insert(name::bound(), bound);
-    table.sets.insert(name::hardware(), hardware);
-    table.chains.insert(name::hardware_chain(), hardware_chain());
-    table.sets.insert(name::neighbours(), neighbours);
+    all.insert(all.len() - 1, Rule::verdict([arp], Verdict::Accept));
     let mut advertisement = Set::new(&[ValueType::Icmpv6Type]);
     advertisement.elements.insert(Key::one(Value::Icmpv6Type(136)), Element::default());
-    table.sets.insert(name::advertisement(), advertisement);
-    table.chains.insert(name::base_chain("prerouting"), base_chain(BRIDGE_PRIORITY, rules));
-    table.chains.insert(name::spoofed(), spoofed());
-    Some(table)
+    frame.local_sets.extend([LocalSet::Bound, LocalSet::Hardware, LocalSet::Neighbours]);
+    frame.constants.insert((table, name::advertisement()), advertisement);
+    frame.add_chain(table, name::hardware_chain(), hardware_chain());
+    frame.add_chain(table, name::base_chain("prerouting"), base_chain(BRIDGE_PRIORITY, all));
 }
 
-fn is_checked(state: NodeState<'_>, pod: &Pod) -> bool {
-    pod.anti_spoofing.unwrap_or(state.options.anti_spoofing) && !pod.addresses.is_empty()
+/// Adds what the pods on an interface of their own may send from.
+pub fn add_interface(interface: &InterfaceName, pods: &[&LocalPod], contribution: &mut Contribution) {
+    for pod in pods.iter().filter(|pod| pod.checked) {
+        add_sources(TableKind::Packets, interface, &pod.addresses, contribution);
+    }
+}
+
+/// Adds what the pods on a port of a bridge may send from and advertise.
+pub fn add_port(port: &InterfaceName, pods: &[&LocalPod], contribution: &mut Contribution) {
+    for pod in pods.iter().filter(|pod| pod.checked) {
+        let value = Value::Interface(port.clone());
+        if let Some(Attachment::Bridged { hardware_address: Some(address), .. }) = pod.attachment {
+            contribution.add(LocalSet::Bound, Key::one(value.clone()), Element::default());
+            let pair = Key::Exact([value.clone(), Value::Hardware(address)].into_iter().collect());
+            contribution.add(LocalSet::Hardware, pair, Element::default());
+        }
+        add_sources(TableKind::Frames, port, &pod.addresses, contribution);
+        let chain = name::neighbour_chain(&pod.addresses);
+        contribution.chains.insert(chain.clone(), Arc::new(advertisements(&pod.addresses)));
+        let element = Element { verdict: Some(Verdict::Jump(chain)), comment: Some(comment(&pod.key)) };
+        contribution.add(LocalSet::Neighbours, Key::one(value), element);
+    }
 }
 
 fn comment(key: &ObjectKey) -> Comment {
     Comment::new(&key.to_string())
 }
 
-/// Which interfaces are checked, and what each may send from.
-struct Sources {
-    checked: Set,
-    addresses: BTreeMap<IpFamily, Set>,
+/// What both tables have.
+fn add_common(table: TableKind, frame: &mut Frame) {
+    frame.local_sets.insert(LocalSet::Checked(table));
+    frame.local_sets.extend(FAMILIES.map(|family| LocalSet::Sources(table, family)));
+    frame.constants.insert((table, name::link_local()), link_local());
+    frame.add_chain(table, name::spoofed(), spoofed());
 }
 
-impl Sources {
-    fn new() -> Self {
-        let pairs = |family| (family, Set::new(&[ValueType::Interface, address_type(family)]));
-        Self { checked: Set::new(&[ValueType::Interface]), addresses: FAMILIES.map(pairs).into() }
+/// The unspecified addresses are everybody's: DHCP and ARP probes come from 0.0.0.0, duplicate address detection and
+/// the first MLD report from ::.
+fn add_sources(
+    table: TableKind,
+    interface: &InterfaceName,
+    addresses: &[IpAddr],
+    contribution: &mut Contribution,
+) {
+    let interface = Value::Interface(interface.clone());
+    contribution.add(LocalSet::Checked(table), Key::one(interface.clone()), Element::default());
+    let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    for address in addresses.iter().copied().chain(unspecified) {
+        let pair = Key::Exact([interface.clone(), address_value(address)].into_iter().collect());
+        contribution.add(LocalSet::Sources(table, family_of(&address)), pair, Element::default());
     }
+}
 
-    fn is_empty(&self) -> bool {
-        self.checked.elements.is_empty()
-    }
-
-    /// The unspecified addresses are everybody's: DHCP and ARP probes come from 0.0.0.0, duplicate address
-    /// detection and the first MLD report from ::.
-    fn add(&mut self, interface: &InterfaceName, addresses: &[IpAddr]) {
-        let interface = Value::Interface(interface.clone());
-        self.checked.elements.insert(Key::one(interface.clone()), Element::default());
-        let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        for address in addresses.iter().copied().chain(unspecified) {
-            let pair = Key::Exact([interface.clone(), address_value(address)].into_iter().collect());
-            let set = self.addresses.get_mut(&family_of(&address)).expect("made for both families");
-            set.elements.insert(pair, Element::default());
-        }
-    }
-
-    /// An own address is the common case and is looked up first.
-    fn rules(&self) -> Vec<Rule> {
-        let own = |family| {
-            let source = if family == IpFamily::Ipv4 { Field::SourceIpv4 } else { Field::SourceIpv6 };
-            let pair = [Field::InputInterface, source].into_iter().collect();
-            Rule::verdict([Match::In(pair, SetRef::Named(name::sources(family)))], Verdict::Accept)
-        };
-        let mut rules = FAMILIES.map(own).to_vec();
-        let checked = Match::in_set(Field::InputInterface, &name::checked());
-        rules.push(Rule::verdict([checked], Verdict::Jump(name::spoofed())));
-        rules
-    }
-
-    fn into_sets(self) -> Vec<(podwall_ruleset::Name, Set)> {
-        let mut sets = vec![(name::checked(), self.checked), (name::link_local(), link_local())];
-        sets.extend(self.addresses.into_iter().map(|(family, set)| (name::sources(family), set)));
-        sets
-    }
+/// An own address is the common case and is looked up first.
+fn rules() -> Vec<Rule> {
+    let own = |family| {
+        let source = if family == IpFamily::Ipv4 { Field::SourceIpv4 } else { Field::SourceIpv6 };
+        let pair = [Field::InputInterface, source].into_iter().collect();
+        Rule::verdict([Match::In(pair, SetRef::Named(name::sources(family)))], Verdict::Accept)
+    };
+    let mut rules = FAMILIES.map(own).to_vec();
+    let checked = Match::in_set(Field::InputInterface, &name::checked());
+    rules.push(Rule::verdict([checked], Verdict::Jump(name::spoofed())));
+    rules
 }
 
 fn base_chain(priority: i32, rules: Vec<Rule>) -> Chain {

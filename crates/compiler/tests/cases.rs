@@ -21,6 +21,8 @@ const UNKNOWN_PODS_DROP: &str = "# --unknown-pods=drop";
 const REVOKED_MARK: (&str, u32) = ("# --revoked-mark=0x10000000", 0x1000_0000);
 /// With group counters.
 const COUNTERS: &str = "# --counters";
+/// A case with this comment in it has interfaces and addresses that are closed: those in the rest of the line.
+const CLOSED: &str = "# closed:";
 
 #[test]
 fn cases() {
@@ -80,22 +82,30 @@ fn outcome(yaml: &[u8]) -> (String, String) {
             }
         })
         .collect();
-    let has = |directive: &str| yaml.windows(directive.len()).any(|it| it == directive.as_bytes());
+    let text = String::from_utf8_lossy(yaml);
+    let close = text.contains(UNKNOWN_PODS_DROP);
     let unknown_pods = UnknownPods::Drop {
         interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
         bridge_ranges: vec!["10.0.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
     };
     let options = NodeOptions {
         anti_spoofing: true,
-        unknown_pods: if has(UNKNOWN_PODS_DROP) { unknown_pods } else { UnknownPods::Accept },
-        revoked_mark: has(REVOKED_MARK.0).then_some(REVOKED_MARK.1),
-        counters: has(COUNTERS),
+        unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
+        revoked_mark: text.contains(REVOKED_MARK.0).then_some(REVOKED_MARK.1),
+        counters: text.contains(COUNTERS),
     };
+    let mut closed = Closed::default();
+    for word in text.lines().filter_map(|line| line.strip_prefix(CLOSED)).flat_map(str::split_whitespace) {
+        match word.parse() {
+            Ok(address) => closed.addresses.insert(address),
+            Err(_) => closed.interfaces.insert(InterfaceName::new(word).unwrap()),
+        };
+    }
     let state = NodeState {
         cluster: &cluster,
         node: NODE,
         attachments: &attachments,
-        closed: &Closed::default(),
+        closed: &closed,
         options: &options,
     };
     let compiled = compile(state);

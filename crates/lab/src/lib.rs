@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Step ─► place ─► Scene ─► Topology (namespaces, links)     ─┐
-//!                    │  └──► compile, diff, apply (nftables)  ─┼─► probes ─► outcomes ─► Report, matrix
+//!                    │  └──► NodePolicy (engine), nftables     ─┼─► probes ─► outcomes ─► Report, matrix
 //!                    └─────► Listeners, Services              ─┘
 //! ```
 //!
@@ -22,6 +22,7 @@ mod listener;
 mod matrix;
 mod namespace;
 mod plan;
+mod policy;
 mod prober;
 mod reason;
 mod report;

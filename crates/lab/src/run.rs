@@ -1,10 +1,11 @@
 //! A run of the lab: step by step, make it so, then ask.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use podwall_compiler::{Closed, NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{NodeOptions, UnknownPods};
 use podwall_policy::read::Manifests;
 use podwall_policy::{
     Cluster, Consequence, ObjectKey, PlacementOptions, Problem, Protocol, Transport, place,
@@ -17,12 +18,13 @@ use crate::expectation::{Expectation, failures};
 use crate::listener::Listeners;
 use crate::matrix::{self, Drawing};
 use crate::plan::{Probe, Question, plan};
+use crate::policy::NodePolicy;
 use crate::prober::Prober;
 use crate::reason;
 use crate::report::{ProbeResult, Report, StepResult, distinct};
-use crate::scene::{Families, INTERFACE_PREFIX, Layout, OutsideHost, Scene};
+use crate::scene::{Families, INTERFACE_PREFIX, Layout, OutsideHost, Party, Scene};
 use crate::service::{ServiceAddress, service_addresses, service_ruleset};
-use crate::topology::{Settings, TableKind, Topology};
+use crate::topology::{Settings, Topology};
 
 /// Work that takes longer than this shows its progress.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -88,6 +90,8 @@ pub struct Lab {
     topology: Topology,
     listeners: Listeners,
     prober: Prober,
+    /// What each node enforces; made with the node, and gone with it.
+    policies: BTreeMap<Arc<str>, NodePolicy>,
     previous: Option<Cluster>,
 }
 
@@ -128,7 +132,7 @@ impl Lab {
         let topology =
             Topology::new(Settings { families, layout, node_sysctls: options.node_sysctls.clone() })?;
         let (listeners, prober) = (Listeners::start()?, Prober::new(options.timeout));
-        Ok(Self { options, topology, listeners, prober, previous: None })
+        Ok(Self { options, topology, listeners, prober, policies: BTreeMap::new(), previous: None })
     }
 
     /// All hosts, for those who want to enter them.
@@ -200,22 +204,22 @@ impl Lab {
         // Sockets hold their namespace, and a pod that is made anew needs new ones.
         for gone in self.topology.remove_surplus(scene)? {
             self.listeners.remove(&gone);
+            if let Party::Node(name) = gone {
+                self.policies.remove(&name);
+            }
         }
         self.topology.add_nodes(scene)?;
         let mut problems = Vec::new();
         for node in scene.nodes.keys() {
             let attachments = scene.attachments(node, self.options.layout);
             let options = self.node_options(scene, node);
-            let compiled = compile(NodeState {
-                cluster,
-                node,
-                attachments: &attachments,
-                closed: &Closed::default(),
-                options: &options,
-            });
-            problems.extend(compiled.problems);
-            self.topology.apply(node, TableKind::Policy, compiled.ruleset, self.options.enforce)?;
-            self.topology.apply(node, TableKind::Services, service_ruleset(services), true)?;
+            let policy = self.policies.entry(node.clone()).or_insert_with(|| NodePolicy::new(node, &options));
+            let transaction = policy.move_to(cluster, attachments, options);
+            problems.extend(policy.problems());
+            if self.options.enforce {
+                self.topology.change_policy(node, &transaction)?;
+            }
+            self.topology.set_services(node, service_ruleset(services))?;
         }
         self.topology.add_pods(scene)?;
         self.topology.update_neighbours(scene)?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use podwall_netlink::Kernel;
 use podwall_policy::ObjectKey;
-use podwall_ruleset::{Known, Ruleset, diff};
+use podwall_ruleset::{Known, Ruleset, Transaction, diff};
 
 use crate::bridge::{self, Neighbours};
 use crate::error::LabError;
@@ -54,7 +54,6 @@ struct Node {
     /// The router's side of its link.
     link: Link,
     kernel: Kernel,
-    policy: Known,
     services: Known,
 }
 
@@ -68,15 +67,6 @@ struct Pod {
 struct Link {
     name: String,
     index: u32,
-}
-
-/// Which of a node's two tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableKind {
-    /// What the compiler made of the policies.
-    Policy,
-    /// What stands in for kube-proxy.
-    Services,
 }
 
 impl Topology {
@@ -183,14 +173,7 @@ impl Topology {
             Layout::Bridged => Some(bridge::add(&mut host, self.settings.families)?),
         };
         host.namespace.enter(|| self.settings.finish_node(name))??;
-        Ok(Node {
-            host,
-            bridge,
-            link: Link { name: link_name, index },
-            kernel,
-            policy: Known::Unknown,
-            services: Known::Unknown,
-        })
+        Ok(Node { host, bridge, link: Link { name: link_name, index }, kernel, services: Known::Unknown })
     }
 
     /// Makes the pods that are missing. Their nodes' policy must be in force by then.
@@ -246,26 +229,17 @@ impl Topology {
         Ok(())
     }
 
-    /// Brings a table of a node to `ruleset` and waits for the kernel's acknowledgement. Without `write` the
-    /// kernel hears nothing.
-    pub fn apply(
-        &mut self,
-        node: &str,
-        table: TableKind,
-        ruleset: Ruleset,
-        write: bool,
-    ) -> Result<(), LabError> {
+    /// Changes what a node enforces, and waits for the kernel's acknowledgement.
+    pub fn change_policy(&mut self, node: &str, transaction: &Transaction) -> Result<(), LabError> {
         let Some(node_state) = self.nodes.get_mut(node) else { return Ok(()) };
-        let known = match table {
-            TableKind::Policy => &mut node_state.policy,
-            TableKind::Services => &mut node_state.services,
-        };
-        let transaction = diff(known, &ruleset);
-        if write && !transaction.is_empty() {
-            let applied = node_state.kernel.apply(&transaction);
-            applied.map_err(|error| LabError::machine(format!("node {node}"), error))?;
-        }
-        *known = Known::Exactly(ruleset);
+        node_state.write(node, transaction)
+    }
+
+    /// Brings what stands in for a node's kube-proxy to `ruleset`.
+    pub fn set_services(&mut self, node: &str, ruleset: Ruleset) -> Result<(), LabError> {
+        let Some(node_state) = self.nodes.get_mut(node) else { return Ok(()) };
+        node_state.write(node, &diff(&node_state.services, &ruleset))?;
+        node_state.services = Known::Exactly(ruleset);
         Ok(())
     }
 
@@ -297,6 +271,14 @@ fn same_link(one: &PodPlace, other: &PodPlace) -> bool {
 }
 
 impl Node {
+    fn write(&mut self, name: &str, transaction: &Transaction) -> Result<(), LabError> {
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let applied = self.kernel.apply(transaction);
+        applied.map_err(|error| LabError::machine(format!("node {name}"), error))
+    }
+
     /// How the router reaches an address of a pod here.
     fn underlay_route(&self, address: IpAddr) -> Route {
         let via = self.host.addresses.iter().copied().find(|own| own.is_ipv4() == address.is_ipv4());

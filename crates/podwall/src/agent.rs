@@ -112,7 +112,9 @@ fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     let given = !arguments.pod_interface_prefix.is_empty() || !arguments.bridge_range.is_empty();
     let unknown_pods = match arguments.unknown_pods {
         Some(options::UnknownPods::Accept) if given => {
-            bail!("--pod-interface-prefix and --bridge-range say what is closed: not with --unknown-pods accept")
+            bail!(
+                "--pod-interface-prefix and --bridge-range say what is closed: not with --unknown-pods accept"
+            )
         }
         Some(options::UnknownPods::Accept) => UnknownPodsChoice::Fixed(UnknownPods::Accept),
         _ if given => UnknownPodsChoice::Fixed(UnknownPods::Drop {
@@ -163,8 +165,9 @@ fn parse_mark(text: &str) -> Result<u32, String> {
 fn parse_listen(text: &str) -> Result<Listen, String> {
     match text {
         "off" => Ok(Listen(None)),
-        _ => text.parse().map(|address| Listen(Some(address))).map_err(|_| {
-            "not an address with a port, as 127.0.0.1:9427, and not \"off\"".to_owned()
-        }),
+        _ => text
+            .parse()
+            .map(|address| Listen(Some(address)))
+            .map_err(|_| "not an address with a port, as 127.0.0.1:9427, and not \"off\"".to_owned()),
     }
 }

@@ -38,8 +38,9 @@ Exit codes: 0 in sync and enforcing; 1 not ready, and why is printed; 2 usage, o
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let socket = arguments.socket.display();
-    let mut stream = UnixStream::connect(&arguments.socket)
-        .with_context(|| format!("no agent answers on {socket}: does it run on this node, and are you root?"))?;
+    let mut stream = UnixStream::connect(&arguments.socket).with_context(|| {
+        format!("no agent answers on {socket}: does it run on this node, and are you root?")
+    })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.read_to_string(&mut text).with_context(|| format!("the agent on {socket} does not answer"))?;
@@ -55,7 +56,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 
 fn describe(status: &Status) -> String {
     let mut text = String::new();
-    let mut line = |words: std::fmt::Arguments<'_>| writeln!(text, "{words}").expect("a String takes everything");
+    let mut line =
+        |words: std::fmt::Arguments<'_>| writeln!(text, "{words}").expect("a String takes everything");
     line(format_args!("node {} (podwall {}, process {})", status.node, status.version, status.pid));
     match status.enforcing_since_s {
         Some(since_s) => line(format_args!("enforcing for {}", ago(since_s))),

@@ -9,9 +9,11 @@ pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
 /// A label selector in canonical form: requirements sorted, duplicates gone, `matchLabels` written as `In`. Two
 /// selectors that were written differently but say the same requirements are equal.
+///
+/// A clone shares: selectors are kept in as many places as there are policies and peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LabelSelector {
-    requirements: BTreeSet<Requirement>,
+    requirements: Arc<[Requirement]>,
 }
 
 /// One condition of a selector.
@@ -39,7 +41,8 @@ pub enum Operator {
 impl LabelSelector {
     /// The selector of all these requirements; of none, the one that selects everything (S40).
     pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
-        Self { requirements: requirements.into_iter().collect() }
+        let sorted: BTreeSet<Requirement> = requirements.into_iter().collect();
+        Self { requirements: sorted.into_iter().collect() }
     }
 
     /// True when it selects everything.

@@ -24,7 +24,10 @@ impl AsRawFd for Pollable {
 
 impl Others {
     /// Of an open monitor.
-    #[expect(deprecated, reason = "its successor is unsafe; the monitor keeps its descriptor as long as it lives")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; the monitor keeps its descriptor as long as it lives"
+    )]
     pub fn new(monitor: Monitor) -> io::Result<Self> {
         Ok(Self { monitor: AsyncFd::new(Pollable(monitor))? })
     }

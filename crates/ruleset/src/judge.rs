@@ -1,8 +1,11 @@
-//! Follows a packet through a ruleset, as the kernel would: the instrument of the property tests, which hold a
-//! compiled ruleset against the reading of the specification without a kernel. Nothing that ships decides by it.
+//! Follows a packet through a ruleset, as the kernel would. The property tests hold a compiled ruleset against the
+//! reading of the specification by it, without a kernel; and the agent finds the connections that a change of policy
+//! now forbids. No packet is ever passed or dropped by it.
 
 use std::net::IpAddr;
 use std::slice::Iter;
+
+use smallvec::SmallVec;
 
 use crate::name::{InterfaceName, Name};
 use crate::object::{ChainType, Family, HardwareAddress, Hook, Key, Ruleset, Set, Table, Value};
@@ -53,16 +56,47 @@ pub fn judge(ruleset: &Ruleset, packet: &Packet) -> bool {
                     .base
                     .is_some_and(|base| base.chain_type == ChainType::Filter && base.hook == packet.hook)
             })
-            .all(|(_, chain)| Walk { table, packet }.base_chain(&chain.rules))
+            .all(|(_, chain)| follow(table, &chain.rules, packet))
     })
 }
 
-struct Walk<'a> {
-    table: &'a Table,
+/// Where the chains and sets of a table are looked up: a [`Table`], or what can answer for one without making it.
+pub trait Lookup {
+    /// The rules of a chain; `None` when it is not there.
+    fn rules(&self, chain: &Name) -> Option<&[Rule]>;
+
+    /// The element of a named set that these values select: `None` when there is none, `Some(None)` when it has no
+    /// verdict.
+    ///
+    /// # Panics
+    /// When there is no such set.
+    fn element(&self, set: &Name, values: &[Value]) -> Option<Option<&Verdict>>;
+}
+
+impl Lookup for Table {
+    fn rules(&self, chain: &Name) -> Option<&[Rule]> {
+        self.chains.get(chain).map(|chain| &chain.rules[..])
+    }
+
+    fn element(&self, set: &Name, values: &[Value]) -> Option<Option<&Verdict>> {
+        self.sets.get(set).unwrap_or_else(|| panic!("no set {set}")).element(values)
+    }
+}
+
+/// True when a base chain of type filter with these rules does not drop the packet.
+///
+/// # Panics
+/// As [`judge`].
+pub fn follow(table: &impl Lookup, rules: &[Rule], packet: &Packet) -> bool {
+    Walk { table, packet }.base_chain(rules)
+}
+
+struct Walk<'a, T> {
+    table: &'a T,
     packet: &'a Packet,
 }
 
-impl<'a> Walk<'a> {
+impl<'a, T: Lookup> Walk<'a, T> {
     /// True when the chain does not drop the packet.
     fn base_chain(&self, rules: &'a [Rule]) -> bool {
         let mut here = rules.iter();
@@ -95,7 +129,7 @@ impl<'a> Walk<'a> {
     }
 
     fn rules_of(&self, chain: &Name) -> Iter<'a, Rule> {
-        self.table.chains.get(chain).unwrap_or_else(|| panic!("no chain {chain}")).rules.iter()
+        self.table.rules(chain).unwrap_or_else(|| panic!("no chain {chain}")).iter()
     }
 
     /// The verdict of a rule whose matches hold.
@@ -107,7 +141,7 @@ impl<'a> Walk<'a> {
             Statement::Verdict(verdict) => Some(verdict.clone()),
             Statement::VerdictMap(fields, map) => {
                 let element = self.look_up(fields, map)?;
-                Some(element.clone().expect("every element of a map has a verdict"))
+                Some(element.expect("every element of a map has a verdict").clone())
             }
             Statement::Dnat(_) | Statement::Masquerade => panic!("only chains of type nat translate"),
         }
@@ -128,8 +162,7 @@ impl<'a> Walk<'a> {
             Match::In(fields, set) => self.look_up(fields, set).is_some(),
             Match::NotIn(field, set) => {
                 let Some(value) = self.field(*field) else { return false };
-                let set = self.table.sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
-                element(set, [value].into()).is_none()
+                self.table.element(set, &[value]).is_none()
             }
             Match::InterfacePrefix(field, prefix) => match self.field(*field) {
                 Some(Value::Interface(name)) => name.as_str().starts_with(prefix.as_str()),
@@ -140,13 +173,12 @@ impl<'a> Walk<'a> {
     }
 
     /// The element that the fields select: outer `None` when there is none, inner `None` when it has no verdict.
-    fn look_up(&self, fields: &[Field], set: &'a SetRef) -> Option<&'a Option<Verdict>> {
-        let set: &'a Set = match set {
-            SetRef::Named(name) => self.table.sets.get(name).unwrap_or_else(|| panic!("no set {name}")),
-            SetRef::Anonymous(set) => set,
-        };
-        let values: Option<Vec<Value>> = fields.iter().map(|field| self.field(*field)).collect();
-        element(set, values?)
+    fn look_up(&self, fields: &[Field], set: &'a SetRef) -> Option<Option<&'a Verdict>> {
+        let values: Option<SmallVec<[Value; 3]>> = fields.iter().map(|field| self.field(*field)).collect();
+        match set {
+            SetRef::Named(name) => self.table.element(name, &values?),
+            SetRef::Anonymous(set) => set.element(&values?),
+        }
     }
 
     /// What the packet has in this field; `None` when it has no such field, and then the rule does not match.
@@ -179,16 +211,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The verdict that a set keeps for these values: outer `None` when they are not in it.
-fn element(set: &Set, values: Vec<Value>) -> Option<&Option<Verdict>> {
-    if !set.interval {
-        return set.elements.get(&Key::Exact(values.into())).map(|element| &element.verdict);
+impl Set {
+    /// The element that these values select: `None` when there is none, `Some(None)` when it has no verdict.
+    pub fn element(&self, values: &[Value]) -> Option<Option<&Verdict>> {
+        if !self.interval {
+            let key = Key::Exact(values.iter().cloned().collect());
+            return self.elements.get(&key).map(|element| element.verdict.as_ref());
+        }
+        let [value] = values else { panic!("a concatenation of ranges") };
+        // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
+        let up_to = Key::Range(value.clone(), Value::Hardware(HardwareAddress([u8::MAX; 6])));
+        let (key, element) = self.elements.range(..=up_to).next_back()?;
+        matches!(key, Key::Range(_, last) if value <= last).then_some(element.verdict.as_ref())
     }
-    let [value] = values.as_slice() else { panic!("a concatenation of ranges") };
-    // Ranges are disjoint and sorted: only the last that starts at or before the value can hold it.
-    let up_to = Key::Range(value.clone(), Value::Hardware(HardwareAddress([u8::MAX; 6])));
-    let (key, element) = set.elements.range(..=up_to).next_back()?;
-    matches!(key, Key::Range(_, last) if value <= last).then_some(&element.verdict)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! The vocabulary is nft's own and only as large as what Podwall emits. [`Ruleset`]'s `Display` is nft syntax
 //! and lists the same as `nft list ruleset` does; [`diff`] is the difference of two rulesets as an ordered
-//! [`Transaction`]; [`judge`] follows a packet through a ruleset, for tests and for nothing else.
+//! [`Transaction`]; [`judge`] follows a packet through a ruleset, as the kernel would.
 //!
 //! No I/O, no Kubernetes, no netlink.
 
@@ -19,7 +19,7 @@ mod object;
 mod rule;
 
 pub use diff::{Known, Operation, Transaction, diff, replace};
-pub use judge::{Packet, judge};
+pub use judge::{Lookup, Packet, follow, judge};
 pub use name::{
     COMMENT_BYTES_MAX, Comment, INTERFACE_BYTES_MAX, InterfaceName, NAME_BYTES_MAX, Name, NameError,
 };

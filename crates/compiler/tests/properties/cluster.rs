@@ -1,5 +1,6 @@
 //! Clusters and connections for properties.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use podwall_policy::{
@@ -10,14 +11,16 @@ use podwall_policy::{
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+/// The namespaces that pods and policies are in.
+pub const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 const NODES: [&str; 2] = ["node-1", "node-2"];
 const KEYS: [&str; 3] = ["app", "tier", "kubernetes.io/metadata.name"];
 const VALUES: [&str; 4] = ["a", "b", "", "x"];
 const PORTS: [u16; 8] = [53, 67, 79, 80, 81, 547, 8080, 65535];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "nowhere"];
 
-fn text(choices: &'static [&'static str]) -> impl Strategy<Value = Arc<str>> {
+/// One of some texts.
+pub fn text(choices: &'static [&'static str]) -> impl Strategy<Value = Arc<str>> {
     select(choices).prop_map(Arc::from)
 }
 
@@ -25,7 +28,8 @@ fn protocol() -> impl Strategy<Value = Protocol> {
     select(&Protocol::ALL[..])
 }
 
-fn labels() -> impl Strategy<Value = Labels> {
+/// Labels of a pod or namespace.
+pub fn labels() -> impl Strategy<Value = Labels> {
     prop::collection::btree_map(text(&KEYS[..2]), text(&VALUES), 0..3)
 }
 
@@ -109,7 +113,8 @@ fn rule() -> impl Strategy<Value = Rule> {
     (peers, ports).prop_map(|(peers, ports)| Rule { peers, ports })
 }
 
-fn policy() -> impl Strategy<Value = NetworkPolicy> {
+/// A policy.
+pub fn policy() -> impl Strategy<Value = NetworkPolicy> {
     let rules = || prop::option::weighted(0.6, prop::collection::vec(rule(), 0..4));
     let pod_selector = prop_oneof![Just(LabelSelector::default()), selector()];
     (pod_selector, rules(), rules()).prop_map(|(pod_selector, ingress, egress)| NetworkPolicy {
@@ -120,8 +125,8 @@ fn policy() -> impl Strategy<Value = NetworkPolicy> {
     })
 }
 
-/// A pod with the two addresses that its number gives it; `shared` makes it claim those of pod 0 (S84).
-fn pod() -> impl Strategy<Value = (Arc<str>, Pod)> {
+/// A pod without addresses, and its namespace.
+pub fn pod() -> impl Strategy<Value = (Arc<str>, Pod)> {
     let ports = prop::collection::vec(
         (prop::option::of(text(&PORT_NAMES[..2])), select(&PORTS[..]), protocol())
             .prop_map(|(name, port, protocol)| ContainerPort { name, port, protocol }),
@@ -148,6 +153,13 @@ fn pod() -> impl Strategy<Value = (Arc<str>, Pod)> {
     )
 }
 
+/// The addresses of a pod's number, of those families whose bits are set. Two pods may be given one number (S84).
+pub fn addresses(number: usize, families: u8) -> Vec<IpAddr> {
+    let addresses = [format!("10.244.0.{}", 2 + number), format!("fd00:10:244::{}", 2 + number)];
+    let wanted = addresses.iter().enumerate().filter(|(family, _)| families >> family & 1 == 1);
+    wanted.map(|(_, address)| address.parse().unwrap()).collect()
+}
+
 /// Any cluster: pods of both families on two nodes, some of them finished, on the host's network or with an
 /// address that another pod has too.
 pub fn cluster() -> impl Strategy<Value = Cluster> {
@@ -165,10 +177,7 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
             cluster.nodes.insert((*name).into(), Node { addresses });
         }
         for (index, ((namespace, mut pod), shared, families)) in pods.into_iter().enumerate() {
-            let number = if shared { 2 } else { 2 + index };
-            let addresses = [format!("10.244.0.{number}"), format!("fd00:10:244::{number}")];
-            let wanted = addresses.iter().enumerate().filter(|(family, _)| families >> family & 1 == 1);
-            pod.addresses = wanted.map(|(_, address)| address.parse().unwrap()).collect();
+            pod.addresses = addresses(if shared { 0 } else { index }, families);
             if pod.host_network {
                 pod.addresses = cluster.nodes[pod.node.as_ref().unwrap()].addresses.clone();
             }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http::Method;
 use podwall_lab::{
-    Families, Layout, Listeners, NetworkNamespace, OutsideHost, Party, Prober, Scene, Settings, TableKind,
-    Topology, service_addresses, service_ruleset,
+    Families, Layout, Listeners, NetworkNamespace, OutsideHost, Party, Prober, Scene, Settings, Topology,
+    service_addresses, service_ruleset,
 };
 use podwall_policy::{
     Cluster, Labels, Manifests, NAMESPACE_NAME_LABEL, Node, ObjectKey, PlacementOptions, Pod, Protocol,
@@ -268,7 +268,7 @@ impl World {
         let services = service_addresses(&self.linked, scene);
         if !services.is_empty() || !self.linked.services.is_empty() {
             for node in scene.nodes.keys() {
-                self.topology.apply(node, TableKind::Services, service_ruleset(&services), true)?;
+                self.topology.set_services(node, service_ruleset(&services))?;
             }
         }
         self.topology.add_pods(scene)?;

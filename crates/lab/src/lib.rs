@@ -47,4 +47,4 @@ pub use report::{ProbeResult, ProblemReport, StepResult};
 pub use run::{Ending, Lab, RunOptions, Step, refuse};
 pub use scene::{Families, INTERFACE_PREFIX, Layout, OutsideHost, Party, PodPlace, Scene};
 pub use service::{Backend, ServiceAddress, service_addresses, service_ruleset};
-pub use topology::{Settings, TableKind, Topology};
+pub use topology::{Settings, Topology};

@@ -33,8 +33,9 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("ruleset", vec![]),
         ("compiler", vec!["policy", "ruleset"]),
         ("netlink", vec!["ruleset"]),
+        ("explain", vec!["policy"]),
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
-        ("podwall", vec!["compiler", "lab", "policy", "ruleset"]),
+        ("podwall", vec!["compiler", "explain", "lab", "policy", "ruleset"]),
     ];
     for (name, to) in drawn {
         let to: BTreeSet<String> = to.into_iter().map(str::to_owned).collect();

@@ -33,7 +33,6 @@ mod testing;
 mod topology;
 
 pub use error::LabError;
-pub use expectation::{Expectation, ExpectationError};
 pub use namespace::isolate_process;
 pub use report::ProblemReport;
 pub use run::{Ending, Lab, RunOptions, Step, refuse};

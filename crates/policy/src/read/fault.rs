@@ -44,7 +44,7 @@ impl Fault {
 }
 
 /// Text of an object as it may stand in a message: bounded, and without control characters.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     const LIMIT: usize = 100;
     let mut printable = String::new();
     for (index, character) in text.chars().enumerate() {
@@ -62,7 +62,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// The one of `names` that was probably meant: two letters apart at most, fewer in short names.
-pub(super) fn suggestion<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
+pub fn suggestion<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
     if text.len() > 64 {
         return None;
     }

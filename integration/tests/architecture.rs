@@ -33,9 +33,10 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("ruleset", vec![]),
         ("compiler", vec!["policy", "ruleset"]),
         ("netlink", vec!["ruleset"]),
+        ("explain", vec!["policy"]),
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("reconciler", vec!["compiler", "netlink", "policy", "ruleset"]),
-        ("podwall", vec!["compiler", "lab", "policy", "reconciler", "ruleset"]),
+        ("podwall", vec!["compiler", "explain", "lab", "policy", "reconciler", "ruleset"]),
         ("integration", vec!["compiler", "lab", "netlink", "policy", "ruleset"]),
     ];
     for (name, to) in drawn {

@@ -38,7 +38,7 @@ mod topology;
 
 pub use attempt::{Asked, Attempt, Outcome};
 pub use error::LabError;
-pub use expectation::{Expectation, ExpectationError, failures};
+pub use expectation::failures;
 pub use listener::Listeners;
 pub use namespace::{NetworkNamespace, isolate_process};
 pub use plan::{Probe, Question, Via, plan};

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use podwall_compiler::{NodeOptions, UnknownPods};
 use podwall_policy::read::Manifests;
 use podwall_policy::{
-    Cluster, Consequence, ObjectKey, PlacementOptions, Problem, Protocol, Transport, place,
+    Cluster, Consequence, Expectation, ObjectKey, PlacementOptions, Problem, Protocol, Transport, place,
 };
 use podwall_ruleset::InterfaceName;
 
 use crate::attempt::Outcome;
 use crate::error::LabError;
-use crate::expectation::{Expectation, failures};
+use crate::expectation::failures;
 use crate::listener::Listeners;
 use crate::matrix::{self, Drawing};
 use crate::plan::{Probe, Question, plan};

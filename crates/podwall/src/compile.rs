@@ -1,7 +1,6 @@
 //! `podwall compile`: the ruleset of a node as text.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use podwall_ruleset::InterfaceName;
 
 use crate::input;
 use crate::options::{self, IpFamilies, Switch};
+use crate::output::print;
 
 /// Problems were found; what was printed is safe all the same.
 const PROBLEMS_FOUND: u8 = 1;
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         text.push_str(&format!("table {id} {{}}\ndelete table {id}\n"));
     }
     text.push_str(&compiled.ruleset.to_string());
-    print_out(&text)?;
+    print(&text)?;
     Ok(if problems.is_empty() { 0 } else { PROBLEMS_FOUND })
 }
 
@@ -197,15 +197,4 @@ fn print_problems(problems: &[Problem], format: ProblemFormat) -> anyhow::Result
         }
     }
     Ok(())
-}
-
-/// Whoever reads may stop at any time, as `head` does.
-fn print_out(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the ruleset")
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

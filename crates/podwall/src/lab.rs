@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use podwall_lab::keep::{self, Kept};
-use podwall_lab::{Ending, Expectation, Lab, LabError, Layout, OutsideHost, RunOptions, Step};
-use podwall_policy::{ObjectKey, Protocol, Transport, read};
+use podwall_lab::{Ending, Lab, LabError, Layout, OutsideHost, RunOptions, Step};
+use podwall_policy::{Expectation, ObjectKey, Protocol, Transport, read};
 
 use crate::input;
 use crate::options::{IpFamilies, Switch, UnknownPods};
@@ -240,7 +240,8 @@ fn read_expectations(path: &Path) -> anyhow::Result<(String, Vec<Expectation>)> 
     }
 }
 
-fn parse_outside(text: &str) -> Result<OutsideHost, String> {
+/// A host outside the cluster, as options write it.
+pub fn parse_outside(text: &str) -> Result<OutsideHost, String> {
     let (name, addresses) = text.split_once('=').ok_or("expected NAME=ADDRESS[,ADDRESS]")?;
     if name.is_empty() || name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
         return Err("a name has no slash and no blank".to_owned());

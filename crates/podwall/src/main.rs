@@ -1,11 +1,17 @@
 //! Kubernetes NetworkPolicy with plain nftables.
 
 mod agent;
+mod check;
 mod compile;
+mod diff;
+mod explain;
 mod input;
 mod lab;
 mod options;
+mod output;
+mod state;
 mod status;
+mod test;
 
 use std::process::ExitCode;
 
@@ -26,6 +32,14 @@ enum Command {
     Status(status::Arguments),
     /// Print the nftables ruleset of a node
     Compile(compile::Arguments),
+    /// Say whether a connection is allowed, and why
+    Explain(explain::Arguments),
+    /// Find what looks wrong in policies
+    Check(check::Arguments),
+    /// Say which of the expectations of a file hold
+    Test(test::Arguments),
+    /// Say what a change opens and closes
+    Diff(diff::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
     Lab(lab::Arguments),
 }
@@ -34,7 +48,11 @@ const EXAMPLES: &str = "\
 Examples:
   podwall agent --node worker-1 --kubeconfig podwall.conf
   podwall compile -f manifests/ --node node-1
-  podwall lab run --step manifests/";
+  podwall lab run --step manifests/
+  podwall explain shop/client shop/service/web TCP/80 -f manifests/
+  podwall check -f manifests/
+  podwall test expect.yaml -f manifests/
+  podwall diff before/ after/";
 
 /// The command line cannot be used. clap ends with the same code.
 const USAGE: u8 = 2;
@@ -44,6 +62,10 @@ fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(*arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
     };
     match ended {

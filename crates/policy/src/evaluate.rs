@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::model::{
     IpBlock, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports, Protocol, Rule,
 };
+use crate::selector::Labels;
 
 /// A connection that somebody opens: who, to whom, and what they speak.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,10 +198,11 @@ fn judge(
         return Verdict::NotIsolated;
     }
     let names = isolating.iter().map(|(policy, _)| (*policy).clone()).collect();
+    let (other, to) = (Other::at(cluster, other_end), owner_of(cluster, flow.to.address()));
     let grant = isolating.iter().find_map(|(policy, rules)| {
         rules.iter().enumerate().find_map(|(index, rule)| {
-            let peer = allowing_peer(cluster, &policy.namespace, &rule.peers, other_end)?;
-            let port = allowing_port(cluster, &rule.ports, flow)?;
+            let peer = allowing_peer(&other, &policy.namespace, &rule.peers)?;
+            let port = allowing_port(&rule.ports, flow.transport, to)?;
             Some(Grant { policy: (*policy).clone(), rule: index, peer, port })
         })
     });
@@ -210,27 +212,36 @@ fn judge(
     }
 }
 
-/// The peer that matches the address: outer `None` when none does, inner `None` when the rule is for any.
-fn allowing_peer(
-    cluster: &Cluster,
-    namespace: &Arc<str>,
-    peers: &Peers,
+/// The other end, as peers see it.
+struct Other<'a> {
     address: IpAddr,
-) -> Option<Option<usize>> {
-    let Peers::Only(peers) = peers else { return Some(None) };
-    peers.iter().position(|peer| peer_matches(cluster, namespace, peer, address)).map(Some)
+    /// The pod behind the address, with the labels of its namespace.
+    owner: Option<(&'a ObjectKey, &'a Pod, Labels)>,
 }
 
-fn peer_matches(cluster: &Cluster, namespace: &Arc<str>, peer: &Peer, address: IpAddr) -> bool {
+impl<'a> Other<'a> {
+    fn at(cluster: &'a Cluster, address: IpAddr) -> Self {
+        let owner = owner_of(cluster, address);
+        Self { address, owner: owner.map(|(key, pod)| (key, pod, cluster.namespace_labels(&key.namespace))) }
+    }
+}
+
+/// The peer that matches the other end: outer `None` when none does, inner `None` when the rule is for any.
+fn allowing_peer(other: &Other, namespace: &Arc<str>, peers: &Peers) -> Option<Option<usize>> {
+    let Peers::Only(peers) = peers else { return Some(None) };
+    peers.iter().position(|peer| peer_matches(other, namespace, peer)).map(Some)
+}
+
+fn peer_matches(other: &Other, namespace: &Arc<str>, peer: &Peer) -> bool {
     match peer {
         Peer::Unreadable => false,
-        Peer::Block(block) => block_holds(block, address),
+        Peer::Block(block) => block_holds(block, other.address),
         Peer::Pods { namespaces, pods } => {
             // S36: by identity, realised through the address; an address that is no live pod's matches nothing.
-            let Some((key, pod)) = owner_of(cluster, address) else { return false };
+            let Some((key, pod, namespace_labels)) = &other.owner else { return false };
             let in_scope = match namespaces {
                 Namespaces::Own => key.namespace == *namespace,
-                Namespaces::Selected(selector) => selector.matches(&cluster.namespace_labels(&key.namespace)),
+                Namespaces::Selected(selector) => selector.matches(namespace_labels),
             };
             in_scope && pods.matches(&pod.labels)
         }
@@ -251,21 +262,25 @@ fn owner_of(cluster: &Cluster, address: IpAddr) -> Option<(&ObjectKey, &Pod)> {
 }
 
 /// The port entry that matches: outer `None` when none does, inner `None` when the rule is for any.
-fn allowing_port(cluster: &Cluster, ports: &Ports, flow: &Flow) -> Option<Option<usize>> {
+fn allowing_port(
+    ports: &Ports,
+    transport: Transport,
+    to: Option<(&ObjectKey, &Pod)>,
+) -> Option<Option<usize>> {
     let Ports::Only(ports) = ports else { return Some(None) };
-    let Transport::Port(spoken, number) = flow.transport else { return None };
-    ports.iter().position(|port| port_matches(cluster, port, spoken, number, flow.to.address())).map(Some)
+    let Transport::Port(spoken, number) = transport else { return None };
+    ports.iter().position(|port| port_matches(port, spoken, number, to)).map(Some)
 }
 
 /// S91 to S105: always the port of the destination, and a name is what the destination pod means by it.
-fn port_matches(cluster: &Cluster, port: &PortMatch, spoken: Protocol, number: u16, to: IpAddr) -> bool {
+fn port_matches(port: &PortMatch, spoken: Protocol, number: u16, to: Option<(&ObjectKey, &Pod)>) -> bool {
     match port {
         PortMatch::Unreadable => false,
         PortMatch::Range { protocol, first, last } => {
             *protocol == spoken && (*first..=*last).contains(&number)
         }
         PortMatch::Named { protocol, name } => {
-            let Some((_, pod)) = owner_of(cluster, to) else { return false };
+            let Some((_, pod)) = to else { return false };
             let declares =
                 |it: &crate::model::ContainerPort| it.name.as_ref() == Some(name) && it.protocol == spoken;
             *protocol == spoken && pod.ports.iter().any(|it| declares(it) && it.port == number)

@@ -14,6 +14,7 @@
 
 mod cluster;
 mod evaluate;
+mod expectation;
 mod model;
 mod placement;
 mod problem;
@@ -24,6 +25,7 @@ mod workload;
 
 pub use cluster::{Cluster, NAMESPACE_NAME_LABEL};
 pub use evaluate::{Decision, Endpoint, Exemption, Flow, Grant, Transport, Verdict, evaluate};
+pub use expectation::{Expectation, ExpectationError};
 pub use model::{
     ContainerPort, IpBlock, Location, Namespaces, NetworkPolicy, Node, ObjectKey, Peer, Peers, Pod,
     PortMatch, Ports, Protocol, Rule, Service, ServicePort, TargetPort,
@@ -33,4 +35,4 @@ pub use problem::{Consequence, Problem};
 pub use read::{Manifests, Source};
 pub use selector::{LabelSelector, Labels, Operator, Requirement};
 pub use tree::Tree;
-pub use workload::{Count, Workload, WorkloadKind};
+pub use workload::{Count, Workload, WorkloadKind, workload_pods};

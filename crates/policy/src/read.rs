@@ -26,7 +26,7 @@ use crate::problem::{Consequence, Problem};
 use crate::selector::Labels;
 use crate::workload::{Count, Workload, WorkloadKind};
 
-pub use fault::printable;
+pub use fault::{printable, suggestion};
 pub use network_policy::{PolicyReading, read_policy, with_last_version_kept};
 
 /// How many pods the workloads of all manifests may make: enough for any cluster that is looked at as files.

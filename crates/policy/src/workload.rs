@@ -1,8 +1,9 @@
 //! Workloads and the pods they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::cluster::Cluster;
 use crate::model::{Location, ObjectKey, Pod};
 use crate::read::Manifests;
 
@@ -58,15 +59,45 @@ impl WorkloadKind {
 /// that is taken, by a pod written out or another workload's, is passed over for the next.
 pub(crate) fn expand(manifests: &Manifests, nodes: &[Arc<str>]) -> BTreeMap<ObjectKey, Pod> {
     let mut pods = manifests.pods.clone();
-    for ((_, key), workload) in &manifests.workloads {
+    for (_, pod, template) in made_pods(manifests, nodes) {
+        pods.insert(pod, template);
+    }
+    pods
+}
+
+/// The pods of each workload of the manifests, in the cluster that was placed from them.
+pub fn workload_pods(
+    manifests: &Manifests,
+    cluster: &Cluster,
+) -> BTreeMap<(WorkloadKind, ObjectKey), Vec<ObjectKey>> {
+    let nodes: Vec<Arc<str>> = cluster.nodes.keys().cloned().collect();
+    let mut found: BTreeMap<_, Vec<_>> =
+        manifests.workloads.keys().map(|workload| (workload.clone(), Vec::new())).collect();
+    for (workload, pod, _) in made_pods(manifests, &nodes) {
+        found.entry(workload.clone()).or_default().push(pod);
+    }
+    found
+}
+
+/// The pods that workloads make, each with its workload.
+fn made_pods<'a>(
+    manifests: &'a Manifests,
+    nodes: &[Arc<str>],
+) -> Vec<(&'a (WorkloadKind, ObjectKey), ObjectKey, Pod)> {
+    let mut names: BTreeSet<ObjectKey> = manifests.pods.keys().cloned().collect();
+    let mut pods = Vec::new();
+    for (owner, workload) in &manifests.workloads {
+        let (_, key) = owner;
         match workload.count {
             Count::Replicas(count) => {
                 let mut number = 0;
                 for _ in 0..count {
-                    while pods.contains_key(&numbered(key, &key.name, number)) {
+                    while names.contains(&numbered(key, &key.name, number)) {
                         number += 1;
                     }
-                    pods.insert(numbered(key, &key.name, number), workload.template.clone());
+                    let free = numbered(key, &key.name, number);
+                    names.insert(free.clone());
+                    pods.push((owner, free, workload.template.clone()));
                 }
             }
             Count::EveryNode => {
@@ -75,8 +106,9 @@ pub(crate) fn expand(manifests: &Manifests, nodes: &[Arc<str>]) -> BTreeMap<Obje
                     let name = format!("{}-{node}", key.name);
                     let plain = ObjectKey::new(key.namespace.clone(), name.as_str());
                     let free = std::iter::once(plain).chain((2..).map(|number| numbered(key, &name, number)));
-                    if let Some(free) = free.into_iter().find(|free| !pods.contains_key(free)) {
-                        pods.insert(free, pod);
+                    if let Some(free) = free.into_iter().find(|free| !names.contains(free)) {
+                        names.insert(free.clone());
+                        pods.push((owner, free, pod));
                     }
                 }
             }

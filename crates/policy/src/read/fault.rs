@@ -62,7 +62,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The one of `names` that was probably meant: two letters apart at most, fewer in short names.
-pub(super) fn suggestion<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
+pub fn suggestion<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
     if text.len() > 64 {
         return None;
     }

@@ -1,0 +1,72 @@
+//! `podwall diff`: what a change opens and closes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use podwall_explain::diff::Difference;
+
+use crate::output::print;
+use crate::state::{StateOptions, UNREADABLE};
+
+/// What --fail-on names has happened.
+const FAILED: u8 = 1;
+
+/// The options of `podwall diff`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A file or folder of manifests: the state before
+    before: PathBuf,
+    /// The state after
+    after: PathBuf,
+    /// What is in both states: the pods, where BEFORE and AFTER are policies only; may be repeated
+    #[arg(short, long = "filename", value_name = "FILE|DIR")]
+    filenames: Vec<PathBuf>,
+    /// What ends with 1
+    #[arg(long, value_enum, value_name = "WHAT")]
+    fail_on: Option<FailOn>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    state: StateOptions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  podwall diff before/ after/
+  podwall diff old-policies/ new-policies/ -f cluster.yaml --fail-on denied
+
+Compared are the pods that both states have, with each other and with addresses outside the cluster.
+
+Exit codes: 0 done; 1 what --fail-on names has happened; 2 usage; 3 unreadable input.";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Something becomes denied
+    Denied,
+    /// Something becomes allowed
+    Allowed,
+    /// One or the other
+    Any,
+}
+
+/// Runs the subcommand; an error is one of usage.
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let with = |path: &PathBuf| [std::slice::from_ref(path), &arguments.filenames].concat();
+    let Some(before) = arguments.state.read_usable(&with(&arguments.before), None)? else {
+        return Ok(UNREADABLE);
+    };
+    let Some(after) = arguments.state.read_usable(&with(&arguments.after), Some(&before))? else {
+        return Ok(UNREADABLE);
+    };
+    let difference = Difference::new(&before, &after);
+    print(&if arguments.json { difference.to_json() } else { difference.to_text() })?;
+    let failed = match arguments.fail_on {
+        None => false,
+        Some(FailOn::Denied) => difference.closes(),
+        Some(FailOn::Allowed) => difference.opens(),
+        Some(FailOn::Any) => difference.opens() || difference.closes(),
+    };
+    Ok(if failed { FAILED } else { 0 })
+}

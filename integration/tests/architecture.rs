@@ -34,7 +34,7 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("compiler", vec!["policy", "ruleset"]),
         ("netlink", vec!["ruleset"]),
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
-        ("podwall", vec!["compiler", "lab", "policy", "ruleset"]),
+        ("podwall", vec!["compiler", "lab", "netlink", "policy", "ruleset"]),
     ];
     for (name, to) in drawn {
         let to: BTreeSet<String> = to.into_iter().map(str::to_owned).collect();

@@ -4,6 +4,7 @@ mod compile;
 mod input;
 mod lab;
 mod options;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ enum Command {
     Compile(compile::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
     Lab(lab::Arguments),
+    /// Take everything of ours off this node
+    Uninstall(uninstall::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Uninstall(arguments) => uninstall::run(&arguments),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -10,7 +10,7 @@ LAB_OPTIONS ?=
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: tools ## build, and run the three-tier example in the lab with its matrix
@@ -82,9 +82,84 @@ kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and 
 	$(CARGO) build --package podwall
 	integration/kube-proxy/run
 
+.PHONY: install-yaml
+install-yaml: kubernetes-tools ## write deploy/install.yaml from deploy/base
+	{ echo '# Generated from deploy/base: change it there, then make install-yaml.'; \
+	  $(KUBEBUILDER_ASSETS)/kustomize build deploy/base; } > target/install.yaml
+	mv target/install.yaml deploy/install.yaml
+
+.PHONY: deploy-check
+deploy-check: kubernetes-tools ## the manifests and the chart against a real API server (builds it: 5 minutes)
+	@./.ci/tools curl jq openssl iproute2
+	[ -x $(KUBEBUILDER_ASSETS)/kube-apiserver ] || integration/kube-proxy/build $(KUBEBUILDER_ASSETS)
+	KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS) integration/deploy/check
+
+.PHONY: kubernetes-tools
+kubernetes-tools: # helm and kustomize
+	@mkdir -p target
+	integration/deploy/build $(KUBEBUILDER_ASSETS)
+
+.PHONY: image-root
+image-root: release-build ## the image's file system, without a container engine, and whether it works
+	rm -rf target/image
+	deploy/image-root target/release/podwall target/image
+	install -D --mode=644 LICENSE target/image/LICENSE
+	deploy/image-check target/image
+
+.PHONY: image
+image: ## the image, with docker (or DOCKER=podman)
+	$(DOCKER) build --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) --build-arg SOURCE_DATE_EPOCH=$(COMMIT_TIME) .
+
+.PHONY: push
+push: image ## the image to its registry, with the architecture in its tag
+	$(DOCKER) tag $(IMAGE):$(VERSION) $(IMAGE):$(VERSION)-$(ARCHITECTURE)
+	$(DOCKER) push $(IMAGE):$(VERSION)-$(ARCHITECTURE)
+
+.PHONY: push-manifest
+push-manifest: ## one tag for the images of both architectures, once both are pushed
+	$(DOCKER) manifest create $(IMAGE):$(VERSION) $(IMAGE):$(VERSION)-amd64 $(IMAGE):$(VERSION)-arm64
+	$(DOCKER) manifest push $(IMAGE):$(VERSION)
+
+.PHONY: release
+release: release-build ## target/dist: tarball, chart, manifests, bill of materials, checksums
+	@./.ci/tools jq
+	deploy/release/pack target/release/podwall target/dist
+
+.PHONY: release-from-image
+release-from-image: image ## the same with the image's program, which runs on Debian 12 and whatever is newer
+	@./.ci/tools jq
+	rm -rf target/from-image && mkdir -p target/from-image
+	id=$$($(DOCKER) create $(IMAGE):$(VERSION)) && $(DOCKER) cp $$id:/podwall target/from-image/ && $(DOCKER) rm $$id
+	deploy/release/pack target/from-image/podwall target/dist
+
+.PHONY: release-tag
+release-tag: ## whether the tag REF is the version's
+	@[ '$(REF)' = 'v$(VERSION)' ] || { echo "the tag $(REF) is not v$(VERSION), the version in Cargo.toml" >&2; exit 1; }
+
+.PHONY: runner
+runner: ## on a fresh Ubuntu that is thrown away: user namespaces, and the modules that tests use (root)
+	sudo sysctl --write kernel.apparmor_restrict_unprivileged_userns=0
+	sudo modprobe --all br_netfilter nf_tables nf_conntrack sctp || true
+
+.PHONY: release-build
+release-build: tools # without the names of this machine's folders
+	deploy/release/build target
+
+.PHONY: publish
+publish: ## target/dist as a release of the version's tag, with GitHub's gh
+	gh release create v$(VERSION) --verify-tag --generate-notes || gh release view v$(VERSION)
+	gh release upload v$(VERSION) --clobber target/dist/*
+
 .PHONY: bench
 bench: tools ## how long a change takes, stage by stage, in a fresh network namespace
 	$(CARGO) bench --package podwall-benches
+
+# The version is the workspace's, and nobody else's.
+VERSION = $(shell sed --quiet 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+COMMIT_TIME = $(shell git log -1 --format=%ct)
+ARCHITECTURE = $(shell dpkg --print-architecture)
+IMAGE ?= ghcr.io/podwall/podwall
+DOCKER ?= docker
 
 # What building and testing need beyond a shell, and how to get it on Debian.
 PACKAGES := build-essential pkg-config libnftnl-dev libmnl-dev nftables iproute2

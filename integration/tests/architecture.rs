@@ -36,7 +36,7 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("explain", vec!["policy"]),
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("reconciler", vec!["compiler", "netlink", "policy", "ruleset"]),
-        ("podwall", vec!["compiler", "explain", "lab", "policy", "reconciler", "ruleset"]),
+        ("podwall", vec!["compiler", "explain", "lab", "netlink", "policy", "reconciler", "ruleset"]),
         ("integration", vec!["compiler", "lab", "netlink", "policy", "ruleset"]),
     ];
     for (name, to) in drawn {

@@ -12,6 +12,7 @@ mod output;
 mod state;
 mod status;
 mod test;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
     Lab(lab::Arguments),
+    /// Take everything of ours off this node
+    Uninstall(uninstall::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Uninstall(arguments) => uninstall::run(&arguments),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use podwall_lab::{Asked, Attempt, NetworkNamespace, Outcome};
 use podwall_policy::{Protocol, Transport};
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Ports come again after so many that connection tracking has forgotten the last use.
-const PORTS: std::ops::RangeInclusive<u16> = 1024..=65_535;
+/// How long an answer is waited for: less than the second after which TCP asks again, so that a packet's time is the
+/// time it was judged.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// The source ports of all streams, in turn: connection tracking remembers what passed once, and what it remembers
+/// passes again. They come again when it has forgotten.
+const PORTS: RangeInclusive<u16> = 1024..=65_535;
+/// How many were taken so far.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// One question of a stream.
 #[derive(Debug, Clone)]
@@ -85,14 +90,13 @@ fn run(
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut shots: Vec<Shot> = Vec::new();
     let mut open: VecDeque<(usize, Attempt)> = VecDeque::new();
-    let mut ports = PORTS.cycle();
     let port = if let Transport::Port(_, port) = transport { port } else { 0 };
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) || !open.is_empty() {
         let now = Instant::now();
         if now >= next && !stop.load(Ordering::Relaxed) {
             next = (next + interval).max(now);
-            let from = SocketAddr::new(source, ports.next().unwrap_or(0));
+            let from = SocketAddr::new(source, next_port());
             let outcome = match Attempt::ask(from, SocketAddr::new(destination, port), transport) {
                 Asked::Waiting(attempt) => {
                     let flags = match transport {
@@ -124,4 +128,9 @@ fn run(
         }
     }
     Ok(shots)
+}
+
+fn next_port() -> u16 {
+    let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+    PORTS.start() + (taken % PORTS.len()) as u16
 }

@@ -1,5 +1,5 @@
 //! Random changes, after each of which every packet must do as the specification says: of 1,000 pods, most of them
-//! objects only, and 200 policies, on two nodes. Quick: 15 changes; FULL=1: 200. Then the same of fewer, with bridged pods.
+//! objects only, and 200 policies, on two nodes. Quick: 10 changes; FULL=1: 200. Then the same of fewer, with bridged pods.
 //! `SEED=N` makes the changes of another run again.
 
 use std::path::Path;
@@ -24,8 +24,8 @@ struct Size {
 }
 
 fn main() -> ExitCode {
-    let start = Size { distant_pods: 984, policies: 200, changes: if is_full() { 200 } else { 15 } };
-    let bridged = Size { distant_pods: 20, policies: 12, changes: if is_full() { 200 } else { 8 } };
+    let start = Size { distant_pods: 984, policies: 200, changes: if is_full() { 200 } else { 10 } };
+    let bridged = Size { distant_pods: 20, policies: 12, changes: if is_full() { 200 } else { 6 } };
     Suite::main(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent-changes"), |suite| {
         suite.test("random changes of a large cluster, routed", |api| run(api, Layout::Routed, &start));
         suite.test("random changes of a small cluster, bridged", |api| run(api, Layout::Bridged, &bridged));

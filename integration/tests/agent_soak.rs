@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use podwall_integration::arena::{Traffic, world};
+use podwall_integration::arena::{Fate, Traffic, world};
 use podwall_integration::random::{Driver, Random};
 use podwall_integration::{ApiServer, Sample, Suite, World};
 use podwall_lab::Layout;
@@ -46,7 +46,10 @@ struct Tally {
     kills: usize,
     outages: usize,
     links: usize,
-    flushes: Vec<Instant>,
+    /// When each began and had ended: nft waits its turn while links come and go.
+    flushes: Vec<(Instant, Instant)>,
+    /// What was done in this round, and when.
+    log: Vec<(Instant, String)>,
     packets: usize,
     samples: Vec<Sample>,
 }
@@ -68,9 +71,10 @@ fn run(api: &mut ApiServer, duration: Duration) -> Result<String> {
     let (first, last) = (tally.samples[0], tally.samples[tally.samples.len() - 1]);
     ensure!(last.descriptors <= first.descriptors + DESCRIPTORS_SPARE, "descriptors grow: {first}; {last}");
     ensure!(last.memory_kib <= first.memory_kib + MEMORY_SPARE_KIB, "memory grows: {first}; {last}");
+    let slowest = tally.flushes.iter().map(|(begun, flushed)| *flushed - *begun).max().unwrap_or_default();
     let Tally { changes, kills, outages, links, flushes, packets, .. } = &tally;
     Ok(format!(
-        "{changes} changes, {kills} kills, {} flushes, {links} links made anew, {outages} outages, {packets} packets",
+        "{changes} changes, {kills} kills, {} flushes (nft took {slowest:.0?} at most), {links} links made anew, {outages} outages, {packets} packets",
         flushes.len()
     ))
 }
@@ -80,7 +84,8 @@ fn round(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mu
     let (traffic, start) = (Traffic::start(world)?, Instant::now());
     let mut next = start;
     while start.elapsed() < ROUND {
-        driver.change(world)?;
+        let change = driver.change(world)?;
+        tally.log.push((Instant::now(), change));
         tally.changes += 1;
         fault(api, world, driver, tally)?;
         next += INTERVAL;
@@ -88,13 +93,26 @@ fn round(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mu
     }
     world.until_agreed(LIMIT)?;
     let mut fate = traffic.finish(start)?;
-    let flushes: Vec<Duration> = tally.flushes.iter().map(|at| at.saturating_duration_since(start)).collect();
-    fate.leaked
-        .retain(|stray| !flushes.iter().any(|flush| (*flush..*flush + OPEN_LIMIT).contains(&stray.at)));
-    fate.check()?;
+    let is_open = |at: Duration| {
+        let mut flushes = tally.flushes.iter();
+        flushes.any(|(begun, flushed)| (*begun..*flushed + OPEN_LIMIT).contains(&(start + at)))
+    };
+    fate.leaked.retain(|stray| !is_open(stray.at));
+    fate.check().with_context(|| around(&fate, &tally.log, start))?;
+    tally.log.clear();
     tally.packets += fate.packets;
     tally.samples.push(Sample::take(world.agents.get(STEADY).context(STEADY)?)?);
     Ok(())
+}
+
+/// What was done shortly before the first packet that went astray, and meanwhile.
+fn around(fate: &Fate, log: &[(Instant, String)], start: Instant) -> String {
+    let times = || fate.lost.iter().chain(&fate.leaked).map(|stray| stray.at);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let near = log.iter().map(|(at, what)| (at.saturating_duration_since(start), what));
+    let near = near.filter(|(at, _)| *at + Duration::from_millis(500) >= first && *at <= last);
+    let lines: String = near.map(|(at, what)| format!("  {at:.3?} {what}\n")).collect();
+    format!("packets went astray from {first:.3?} to {last:.3?}, while this was done:\n{lines}")
 }
 
 /// Mostly nothing; otherwise one of the faults.
@@ -104,29 +122,38 @@ fn fault(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mu
     match driver.random.below(2_000) {
         0..20 => {
             agent.start()?;
+            tally.log.push((Instant::now(), "kill".to_owned()));
             tally.kills += 1;
         }
         // An agent that has just been started has nothing yet to put in the place of what is flushed.
         20..40 => {
             agent.wait_until_ready(LIMIT)?;
-            tally.flushes.push(Instant::now());
+            let begun = Instant::now();
             let output =
                 agent.namespace().enter(|| Command::new("nft").args(["flush", "ruleset"]).output())??;
             ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
             // No kill may come before it has been put right.
-            sleep(OPEN_LIMIT / 4);
+            let flushed = Instant::now();
+            tally.flushes.push((begun, flushed));
+            tally.log.push((flushed, format!("flush, begun {:.0?} before", flushed - begun)));
+            while Sample::take(agent)?.chains == 0 {
+                ensure!(flushed.elapsed() < OPEN_LIMIT, "nothing has come back {OPEN_LIMIT:?} after a flush");
+                sleep(INTERVAL);
+            }
         }
         40..80 => {
             let index = driver.random.below(driver.pods().len());
             let (key, pod) = driver.pods().iter().nth(index).context("a pod")?;
             world.unlink_pod(key)?;
             world.link_pod(key, pod)?;
+            tally.log.push((Instant::now(), format!("link of {key} made anew")));
             tally.links += 1;
         }
         80..82 => {
             api.stop();
             sleep(Duration::from_secs(2));
             api.resume()?;
+            tally.log.push((Instant::now(), "outage ends".to_owned()));
             tally.outages += 1;
         }
         _ => {}

@@ -29,7 +29,7 @@ struct Size {
     connections: usize,
 }
 
-const QUICK: Size = Size { kills: 8, outage_s: 4, flushes: 10, births: 3, connections: 250 };
+const QUICK: Size = Size { kills: 4, outage_s: 2, flushes: 6, births: 2, connections: 250 };
 const FULL: Size = Size { kills: 100, outage_s: 60, flushes: 100, births: 50, connections: 2_500 };
 
 fn main() -> ExitCode {

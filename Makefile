@@ -91,7 +91,7 @@ install-yaml: kubernetes-tools ## write deploy/install.yaml from deploy/base
 .PHONY: deploy-check
 deploy-check: kubernetes-tools ## the manifests and the chart against a real API server (builds it: 5 minutes)
 	@./.ci/tools curl jq openssl iproute2
-	[ -x $(KUBEBUILDER_ASSETS)/kube-apiserver ] || integration/kube-proxy/build $(KUBEBUILDER_ASSETS)
+	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver
 	KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS) integration/deploy/check
 
 .PHONY: kubernetes-tools

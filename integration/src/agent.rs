@@ -7,7 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use podwall_lab::NetworkNamespace;
+use podwall_lab::{Layout, NetworkNamespace};
+use serde_json::json;
 
 use crate::process::Process;
 
@@ -53,6 +54,25 @@ impl Agent {
         })
     }
 
+    /// Writes what the network plugin of a node has in `/etc/cni/net.d`; `index` is the node's, from 0.
+    pub fn write_cni_configuration(&self, layout: Layout, index: usize) -> Result<()> {
+        let ranges = [format!("10.244.{index}.0/24"), format!("fd00:10:244:{index}::/64")];
+        let ipam =
+            json!({ "type": "host-local", "ranges": ranges.map(|range| [json!({ "subnet": range })]) });
+        let plugin = match layout {
+            Layout::Routed => json!({ "type": "ptp", "ipam": ipam }),
+            Layout::Bridged => json!({ "type": "bridge", "bridge": "cni0", "ipam": ipam }),
+        };
+        let configuration = json!({ "cniVersion": "1.0.0", "name": "lab", "plugins": [plugin] });
+        std::fs::create_dir_all(self.cni_folder())?;
+        std::fs::write(self.cni_folder().join("10-lab.conflist"), configuration.to_string())?;
+        Ok(())
+    }
+
+    fn cni_folder(&self) -> PathBuf {
+        self.folder.join(format!("{}.cni", self.node))
+    }
+
     /// Starts it; the one that runs is killed.
     pub fn start(&mut self) -> Result<()> {
         self.kill();
@@ -70,6 +90,8 @@ impl Agent {
             &LISTEN.to_string(),
             "--status-socket",
             &text(&socket),
+            "--cni-configuration",
+            &text(&self.cni_folder()),
             "--log-format",
             "text",
         ];

@@ -23,7 +23,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// The token of the administrator, of a server that nobody else can reach.
 const ADMIN_TOKEN: &str = "administrator";
 
-/// An API server with the objects of `deploy/rbac.yaml`. It ends when it is dropped or this process dies; its folder
+/// An API server with the objects of `deploy/base/rbac.yaml`. It ends when it is dropped or this process dies; its folder
 /// goes when it is dropped.
 pub struct ApiServer {
     folder: PathBuf,
@@ -99,7 +99,7 @@ impl ApiServer {
         self.folder.join("admin.kubeconfig")
     }
 
-    /// The kubeconfig of the service account that the agent has in a cluster, with the rights of `deploy/rbac.yaml`.
+    /// The kubeconfig of the service account that the agent has in a cluster, with the rights of `deploy/base/rbac.yaml`.
     pub fn agent(&self) -> PathBuf {
         self.folder.join("agent.kubeconfig")
     }
@@ -162,7 +162,7 @@ impl ApiServer {
 
     fn create_service_account(&self) -> Result<()> {
         let admin = Objects::new(&self.admin())?;
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac.yaml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/rbac.yaml");
         for object in documents(&fs::read(&file).with_context(|| file.display().to_string())?)? {
             let path = match object["kind"].as_str() {
                 Some("ServiceAccount") => "/api/v1/namespaces/kube-system/serviceaccounts",

@@ -111,9 +111,10 @@ impl World {
         world.follow()?;
         let logs: PathBuf = api.folder().join("agents");
         std::fs::create_dir_all(&logs)?;
-        for name in world.options.nodes.keys() {
+        for (index, name) in world.options.nodes.keys().enumerate() {
             let namespace = world.namespace(&Party::Node(name.clone()))?;
             let agent = Agent::new(name, namespace, &api.agent(), world.options.drop_unknown, &logs)?;
+            agent.write_cni_configuration(world.options.layout, index)?;
             world.agents.insert(name.clone(), agent);
         }
         Ok(world)

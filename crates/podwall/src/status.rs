@@ -11,7 +11,7 @@ use clap::Args;
 use podwall_reconciler::status::{PodStatus, Status};
 
 /// Where the agent answers unless it was told otherwise.
-pub const SOCKET: &str = "/run/podwall/status.sock";
+pub const SOCKET: &str = "/run/podwall/status.socket";
 /// The node is not enforced as it should be.
 const NOT_READY: u8 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,20 +9,19 @@ use nix::sys::signal::{SigSet, Signal};
 use podwall_netlink::{Kernel, ReadBack, ReadError};
 use podwall_ruleset::{Family, Name, Operation, TableId, Transaction};
 
+use crate::status::SOCKET;
+
 /// Something could not be removed.
 const FAILED: u8 = 1;
 /// An agent runs here, and would put everything back.
 const AGENT_RUNS: u8 = 3;
-
-/// Where the agent listens for `podwall status`.
-const STATUS_SOCKET: &str = "/run/podwall/status.socket";
 
 /// The options of `podwall uninstall`.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Arguments {
     /// Where `podwall status` found the agent
-    #[arg(long, value_name = "PATH", default_value = STATUS_SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
     status_socket: PathBuf,
     /// When done, stay until told to stop, as the pod of a DaemonSet has to
     #[arg(long)]

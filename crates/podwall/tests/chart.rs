@@ -12,7 +12,6 @@ fn options(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-#[ignore = "podwall has no agent yet"]
 fn the_chart_passes_every_option_of_the_agent() {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/chart/podwall/templates/_helpers.tpl");
     let passed = options(&std::fs::read_to_string(chart).unwrap());

@@ -48,6 +48,8 @@ pub struct WatchOptions {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// The longest pause while no connection can be made.
+    pub longest_absence: Duration,
     /// How long a stream must last to end the growth of pauses; so does hearing of a change.
     pub healthy_after: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for WatchOptions {
             watch_grace: Duration::from_secs(8),
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(30),
+            longest_absence: Duration::from_secs(1),
             healthy_after: Duration::from_secs(10),
         }
     }

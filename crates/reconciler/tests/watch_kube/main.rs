@@ -27,6 +27,7 @@ fn options() -> WatchOptions {
         watch_grace: Duration::from_millis(100),
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(200),
+        longest_absence: Duration::from_millis(100),
         healthy_after: Duration::from_millis(100),
     }
 }

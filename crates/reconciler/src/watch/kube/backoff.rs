@@ -18,8 +18,14 @@ impl Backoff {
 
     /// The next pause.
     pub fn next(&mut self) -> Duration {
+        self.next_within(self.longest)
+    }
+
+    /// The next pause, bounded as this failure asks for.
+    pub fn next_within(&mut self, longest: Duration) -> Duration {
+        self.bound = self.bound.min(longest);
         let pause = self.bound.mul_f64(random());
-        self.bound = (self.bound * 2).min(self.longest);
+        self.bound = (self.bound * 2).min(longest);
         pause
     }
 
@@ -46,6 +52,8 @@ mod tests {
             assert_eq!(backoff.bound, Duration::from_millis(bound_ms));
             assert!(backoff.next() <= Duration::from_millis(bound_ms));
         }
+        assert!(backoff.next_within(Duration::from_secs(1)) <= Duration::from_secs(1));
+        assert_eq!(backoff.bound, Duration::from_secs(1), "a short bound is not forgotten at once");
         backoff.reset();
         assert!(backoff.next() <= Duration::from_millis(200));
     }

@@ -138,7 +138,12 @@ impl Watcher {
                 }
                 self.next_pause()
             }
-            Failure::Refused { .. } | Failure::Disconnected(_) | Failure::Unheard => self.next_pause(),
+            // Nobody is there to be overrun, and what has changed is wanted as soon as somebody is.
+            Failure::Disconnected(_) => {
+                self.progressed = false;
+                self.backoff.next_within(self.options.longest_absence)
+            }
+            Failure::Refused { .. } | Failure::Unheard => self.next_pause(),
             Failure::Timeout => {
                 self.endless_lists += u32::from(self.version.is_none());
                 self.next_pause()

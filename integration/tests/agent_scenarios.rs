@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use http::Method;
 use podwall_integration::{ApiServer, Objects, Suite, World, WorldOptions, documents, is_full};
-use podwall_lab::{Expectation, Families, Layout, OutsideHost, StepResult, failures};
+use podwall_lab::{Families, Layout, OutsideHost, StepResult, failures};
 use podwall_policy::read::{Source, read};
-use podwall_policy::{Cluster, PlacementOptions, Protocol, Transport, place};
+use podwall_policy::{Cluster, Expectation, PlacementOptions, Protocol, Transport, place};
 use serde_json::{Value as Json, json};
 
 /// How long a change may take to be obeyed by every packet.

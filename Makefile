@@ -28,6 +28,17 @@ lab: tools ## run your own manifests in the lab: make lab STEP=folder LAB_OPTION
 test: tools kube ## all tests: units, properties, the kernel as referee, scenarios with packets, the agent's suites
 	$(CARGO) test --workspace
 
+.PHONY: conformance
+conformance: tools ## right beyond doubt: all cases by packets, ten million connections, figures (3 to 15 minutes)
+	$(CARGO) test --package podwall-policy --test clauses
+	$(CARGO) test --package podwall-conformance --test traps --test events
+	$(CARGO) test --package podwall-conformance --test conformance -- --all
+
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: tools ## hostile manifests and objects: make fuzz SECONDS=60
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --package podwall-conformance --test hostile -- --nocapture
+
 .PHONY: cases
 cases: tools ## rewrite the golden rulesets; read the difference before committing it
 	UPDATE=1 $(CARGO) test --package podwall-compiler --test cases

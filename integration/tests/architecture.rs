@@ -34,6 +34,7 @@ fn the_arrows_between_crates_are_the_ones_we_drew() {
         ("compiler", vec!["policy", "ruleset"]),
         ("netlink", vec!["ruleset"]),
         ("explain", vec!["policy"]),
+        ("conformance", vec![]),
         ("lab", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("reconciler", vec!["compiler", "netlink", "policy", "ruleset"]),
         ("podwall", vec!["compiler", "explain", "lab", "netlink", "policy", "reconciler", "ruleset"]),

@@ -1,0 +1,193 @@
+//! The list of traps, and where each would be noticed.
+
+use std::path::Path;
+
+/// A trap: the public issue, in what words others fell into it, and the test that fails if we do.
+struct Trap {
+    issue: &'static str,
+    what: &'static str,
+    /// The name of a test of this folder; or a file of the repository and a word in it.
+    noticed_by: Notice,
+}
+
+enum Notice {
+    Here(&'static str),
+    There(&'static str, &'static str),
+}
+
+use Notice::{Here, There};
+
+const fn trap(issue: &'static str, what: &'static str, noticed_by: Notice) -> Trap {
+    Trap { issue, what, noticed_by }
+}
+
+const PATH: &str = "crates/compiler/tests/properties/path.rs";
+const EVENTS: &str = "crates/conformance/tests/events.rs";
+const LARGE: &str = "crates/netlink/tests/kernel/size.rs";
+const REFEREE: &str = "integration/tests/referee.rs";
+
+const TRAPS: &[Trap] = &[
+    trap(
+        "kube-router, nftables mode",
+        "overlapping blocks refused",
+        Here("blocks_that_overlap_are_ranges_that_do_not"),
+    ),
+    trap(
+        "kube-router, nftables mode",
+        "one except for all blocks",
+        Here("an_except_of_one_block_leaves_the_other_block_alone"),
+    ),
+    trap("kube-router, nftables mode", "::/0 is only part of IPv6", Here("all_of_ipv6_is_all_of_it")),
+    trap(
+        "kube-router, nftables mode",
+        "old chains with new sets",
+        Here("what_keeps_its_name_keeps_its_definition"),
+    ),
+    trap(
+        "kube-router #2064",
+        "except of one rule blocks another",
+        Here("an_except_of_one_rule_leaves_the_others_alone"),
+    ),
+    trap("kube-router #2064", "flush, then fill", Here("no_change_of_state_touches_a_base_chain")),
+    trap(
+        "kube-router #2064",
+        "old chains leak or block the sync",
+        There(PATH, "any_sequence_of_states_ends_where_a_fresh_start_would"),
+    ),
+    trap(
+        "kube-router #2064",
+        "protocol without port",
+        Here("a_protocol_without_a_port_is_all_its_ports_and_harms_no_other_policy"),
+    ),
+    trap("kube-router #2064", "comment of more than 128 bytes", Here("the_longest_names_fit_into_comments")),
+    trap(
+        "kube-router #2064",
+        "a security flag that does nothing",
+        There("crates/conformance/tests/conformance/packets.rs", "judge_unenforced"),
+    ),
+    trap(
+        "kube-router #2064",
+        "nft is run for every policy",
+        There("integration/tests/architecture.rs", "the_arrows_between_crates_are_the_ones_we_drew"),
+    ),
+    trap(
+        "kube-router #680",
+        "the kernel's reason is lost",
+        There("crates/netlink/tests/kernel/refusal.rs", "refusals"),
+    ),
+    trap("calico #11750", "nft cannot list what another nft wrote", There(REFEREE, "the listing reloads")),
+    trap(
+        "kube-router #1777",
+        "foreign tables and rules",
+        There("crates/netlink/tests/kernel/families.rs", "Foreign"),
+    ),
+    trap(
+        "firewalld #767",
+        "an accept that is to overrule a drop",
+        There("crates/ruleset/src/judge.rs", "does not drop the packet"),
+    ),
+    trap(
+        "kube-network-policies #54",
+        "hooks at the place of others",
+        There("crates/compiler/tests/cases/deny-both/ruleset.nft", "priority filter - 5"),
+    ),
+    trap(
+        "k3s #13432",
+        "open until the policy arrives",
+        There("crates/compiler/tests/cases/unknown-pods/cluster.yaml", "--unknown-pods=drop"),
+    ),
+    trap(
+        "aws-network-policy-agent #345",
+        "connection tracking of one's own",
+        There("crates/compiler/tests/cases/deny-both/ruleset.nft", "ct state established,related accept"),
+    ),
+    trap("antrea #5777", "a restart opens or cuts", There(PATH, "the same state asks for nothing")),
+    trap(
+        "kube-router #461",
+        "connections reset while rules change",
+        Here("no_change_of_state_touches_a_base_chain"),
+    ),
+    trap(
+        "kube-network-policies #402",
+        "base chains deleted and made anew",
+        Here("no_change_of_state_touches_a_base_chain"),
+    ),
+    trap(
+        "kube-network-policies #65",
+        "probes of the own node dropped",
+        Here("the_own_node_gets_through_whatever_is_denied"),
+    ),
+    trap(
+        "kube-router #1895",
+        "neighbour discovery dropped",
+        Here("neighbour_discovery_passes_where_ping_does_not"),
+    ),
+    trap(
+        "kube-network-policies #389",
+        "node addresses in pod sets",
+        Here("a_pod_on_the_hosts_network_neither_isolates_its_node_nor_lends_it_labels"),
+    ),
+    trap("kube-router #85", "no peer is every peer", Here("a_peer_that_matches_nobody_lets_nobody_in")),
+    trap(
+        "kube-router #916",
+        "same node: ingress not asked",
+        Here("on_one_node_too_ingress_is_asked_after_egress_has_allowed"),
+    ),
+    trap(
+        "kube-router #1136",
+        "Services judged by their own address",
+        There("integration/scenarios/a07-service/expect.yaml", "service"),
+    ),
+    trap("kubernetes #125611", "a pod cannot reach itself", Here("a_pod_reaches_itself_and_no_replica")),
+    trap(
+        "aws-network-policy-agent #616",
+        "programs shared by name",
+        Here("equal_names_and_labels_in_two_namespaces_share_nothing"),
+    ),
+    trap("calico #12851", "overlapping blocks", Here("blocks_that_overlap_are_ranges_that_do_not")),
+    trap("cilium #46189", "hard limits", Here("a_hundred_ports_are_a_hundred_ports")),
+    trap(
+        "azure-container-networking #4831",
+        "selectors multiplied",
+        Here("selectors_are_added_and_not_multiplied"),
+    ),
+    trap("calico #4373", "any port narrowed by a port", Here("any_port_is_not_narrowed_by_a_port")),
+    trap(
+        "cilium #24779",
+        "port names resolved once for all",
+        Here("a_name_is_what_the_called_pod_means_by_it"),
+    ),
+    trap(
+        "kube-router #896",
+        "rules that pile up",
+        There(EVENTS, "any_order_of_events_ends_where_a_compile_from_scratch_does"),
+    ),
+    trap("firewalld #1544", "large batches are cut in two", There(LARGE, "too_large")),
+];
+
+#[test]
+fn every_trap_is_noticed_by_a_test_that_is_there() {
+    let here = [include_str!("layout.rs"), include_str!("verdicts.rs")].concat();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for Trap { issue, what, noticed_by } in TRAPS {
+        match noticed_by {
+            Here(test) => assert!(here.contains(&format!("fn {test}()")), "{issue}, {what}: no test {test}"),
+            There(file, word) => {
+                let text = std::fs::read_to_string(root.join(file))
+                    .unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert!(text.contains(word), "{issue}, {what}: {file} says nothing of {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_of_this_folder_is_in_the_table() {
+    let here = [include_str!("layout.rs"), include_str!("verdicts.rs")].concat();
+    let mut lines = here.lines();
+    while lines.any(|line| line == "#[test]") {
+        let name =
+            lines.next().and_then(|line| line.strip_prefix("fn ")?.strip_suffix("() {")).expect("a function");
+        assert!(TRAPS.iter().any(|it| matches!(it.noticed_by, Here(test) if test == name)), "{name}");
+    }
+}

@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const ROUND: Duration = Duration::from_secs(5);
 /// How long a node may be open after a flush, and how long all changes of a round may take to be obeyed.
 const OPEN_LIMIT: Duration = Duration::from_secs(1);
+/// How long a packet may be under way from the time that is written down as its own: its sender may lose the processor
+/// between the two.
+const UNDER_WAY: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
 const REAL_PODS: std::ops::RangeInclusive<usize> = 6..=12;
 /// How long it runs when nobody says, in minutes.
@@ -95,7 +98,9 @@ fn round(api: &mut ApiServer, world: &mut World, driver: &mut Driver, tally: &mu
     let mut fate = traffic.finish(start)?;
     let is_open = |at: Duration| {
         let mut flushes = tally.flushes.iter();
-        flushes.any(|(begun, flushed)| (*begun..*flushed + OPEN_LIMIT).contains(&(start + at)))
+        flushes.any(|(begun, flushed)| {
+            (*begun..*flushed + OPEN_LIMIT + UNDER_WAY).contains(&(start + at + UNDER_WAY))
+        })
     };
     fate.leaked.retain(|stray| !is_open(stray.at));
     fate.check().with_context(|| around(&fate, &tally.log, start))?;

@@ -109,11 +109,11 @@ impl Report {
         match revoked {
             true => {
                 self.metrics.revoked.inc_by(count as u64);
-                tracing::info!(count, "connections were cut that policy forbids now");
+                tracing::debug!(count, "connections were cut that policy forbids now");
             }
             false => {
                 self.metrics.restored.inc_by(count as u64);
-                tracing::info!(count, "connections may go on that policy allows again");
+                tracing::debug!(count, "connections may go on that policy allows again");
             }
         }
     }
@@ -164,8 +164,8 @@ impl Report {
             addresses: pod.addresses.iter().map(ToString::to_string).collect(),
             interface,
             bridged,
-            ingress_chain: pod.ingress.map(|name| name.to_string()),
-            egress_chain: pod.egress.map(|name| name.to_string()),
+            ingress_chain: pod.ingress.as_ref().map(group_chain),
+            egress_chain: pod.egress.as_ref().map(group_chain),
             policies: pod.policies.iter().map(ToString::to_string).collect(),
         }
     }
@@ -202,6 +202,12 @@ impl Report {
         }
         self.metrics.sizes.isolated_pods.set(isolated);
     }
+}
+
+/// The chain that judges, behind the one that counts.
+fn group_chain(name: &Name) -> String {
+    let name = name.as_str();
+    name.strip_prefix("counted/").unwrap_or(name).to_owned()
 }
 
 fn describe(unknown_pods: &UnknownPods) -> String {

@@ -43,6 +43,11 @@ fuzz: tools ## hostile manifests and objects: make fuzz SECONDS=60
 cases: tools ## rewrite the golden rulesets; read the difference before committing it
 	UPDATE=1 $(CARGO) test --package podwall-compiler --test cases
 
+.PHONY: reference
+reference: tools ## write docs/cli.md and, into target/man, the man pages; read the difference before committing it
+	UPDATE=1 $(CARGO) test --quiet --package podwall --test reference
+	$(CARGO) run --quiet --package podwall --example man target/man
+
 .PHONY: check
 check: tools ## what must hold before review: format, lints, each crate alone, tests, licences
 	$(CARGO) fmt --all --check

@@ -1,0 +1,90 @@
+//! Kubernetes NetworkPolicy with plain nftables: the command line, one subcommand a file. The program is `main.rs`;
+//! this is a library so that its reference can be written from the same definition.
+
+mod agent;
+mod check;
+mod compile;
+mod diff;
+mod explain;
+mod input;
+mod lab;
+mod options;
+mod output;
+pub mod reference;
+mod state;
+mod status;
+mod test;
+mod uninstall;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "podwall", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enforce the policies of a cluster on this node
+    Agent(Box<agent::Arguments>),
+    /// What the agent on this node enforces
+    Status(status::Arguments),
+    /// Print the nftables ruleset of a node
+    Compile(compile::Arguments),
+    /// Say whether a connection is allowed, and why
+    Explain(explain::Arguments),
+    /// Find what looks wrong in policies
+    Check(check::Arguments),
+    /// Say which of the expectations of a file hold
+    Test(test::Arguments),
+    /// Say what a change opens and closes
+    Diff(diff::Arguments),
+    /// Try policies on this machine: pods as network namespaces, real packets
+    Lab(lab::Arguments),
+    /// Take everything of ours off this node
+    Uninstall(uninstall::Arguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  podwall agent --node worker-1 --kubeconfig podwall.conf
+  podwall compile -f manifests/ --node node-1
+  podwall lab run --step manifests/
+  podwall explain shop/client shop/service/web TCP/80 -f manifests/
+  podwall check -f manifests/
+  podwall test expect.yaml -f manifests/
+  podwall diff before/ after/";
+
+/// The command line cannot be used. clap ends with the same code.
+const USAGE: u8 = 2;
+
+/// The command line's definition, which help, completions, man pages and the reference are made from.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Agent(arguments) => agent::run(*arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Compile(arguments) => compile::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::Uninstall(arguments) => uninstall::run(&arguments),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("podwall: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

@@ -112,6 +112,7 @@ deploy-check: kubernetes-tools ## the manifests and the chart against a real API
 
 .PHONY: kubernetes-tools
 kubernetes-tools: # helm and kustomize
+	@./.ci/tools curl unzip
 	@mkdir -p target
 	integration/deploy/build $(KUBEBUILDER_ASSETS)
 

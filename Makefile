@@ -162,6 +162,10 @@ runner: ## on a fresh Ubuntu that is thrown away: user namespaces, and the modul
 release-build: tools # without the names of this machine's folders
 	deploy/release/build target
 
+.PHONY: reproducible
+reproducible: tools ## whether the release built twice in different folders is the same bytes (10 minutes)
+	deploy/release/reproducible
+
 .PHONY: publish
 publish: ## target/dist as a release of the version's tag, with GitHub's gh
 	gh release create v$(VERSION) --verify-tag --generate-notes || gh release view v$(VERSION)

@@ -133,3 +133,36 @@ fn every_claim_of_security_names_a_test_that_is_there() {
     }
     assert!(named > 10, "only {named} tests named");
 }
+
+/// Links between documents, and the files of this repository that they name.
+#[test]
+fn documents_name_what_is_there() {
+    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md"];
+    let mut documents: Vec<PathBuf> = documents.iter().map(|path| root().join(path)).collect();
+    let folder = std::fs::read_dir(root().join("docs")).expect("docs/");
+    documents.extend(
+        folder
+            .map(|entry| entry.expect("docs/").path())
+            .filter(|it| it.extension().is_some_and(|it| it == "md")),
+    );
+    let mut seen = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let path = document.with_file_name(link.split('#').next().unwrap_or_default());
+            assert!(path.exists(), "{}: {link} is not there", document.display());
+            seen += 1;
+        }
+        let words = text.split('`').skip(1).step_by(2);
+        let known = ["crates/", "integration/", "docs/", "deploy/", "benches/", "examples/"];
+        for word in words.filter(|word| {
+            known.iter().any(|start| word.starts_with(start)) && !word.contains([' ', '*', '<'])
+        }) {
+            let found = root().join(word).exists() || word.contains('{');
+            assert!(found, "{}: {word} is not there", document.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} names");
+}

@@ -8,50 +8,49 @@
 //! Compared are pods that are in both states, with each other and with what is outside the cluster. Nodes, and pods on
 //! their networks, are outside too, but for a pod's own node, which always reaches it.
 
-mod class;
-mod ports;
+pub(crate) mod class;
+pub(crate) mod ports;
 mod report;
-mod space;
+pub(crate) mod space;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Transport, evaluate};
 
 use crate::snapshot::Snapshot;
-use class::{Class, classes};
+use class::{Class, classes, selecting};
 use ports::{PortSet, pieces};
 use space::{AddressRange, ranges};
 
 /// What differs between two states.
 #[derive(Debug)]
 pub struct Difference {
-    classes: Vec<Class>,
-    outside: Vec<AddressRange>,
-    changes: Vec<Change>,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) outside: Vec<AddressRange>,
+    pub(crate) changes: Vec<Change>,
     only_before: BTreeSet<ObjectKey>,
     only_after: BTreeSet<ObjectKey>,
 }
 
 /// One end of a change, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum End {
+pub(crate) enum End {
     Pods(usize),
     Outside(usize),
 }
 
 /// What one end may, or may no longer, send to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Change {
-    opens: bool,
-    from: End,
-    to: End,
-    ports: PortSet,
+pub(crate) struct Change {
+    pub(crate) opens: bool,
+    pub(crate) from: End,
+    pub(crate) to: End,
+    pub(crate) ports: PortSet,
     /// `None` when it is so for all families that the two ends share.
-    ipv4: Option<bool>,
+    pub(crate) ipv4: Option<bool>,
 }
 
 impl Difference {
@@ -66,8 +65,8 @@ impl Difference {
         };
         let (only_before, only_after) = (only(before, after), only(after, before));
         let comparison = Comparison {
-            before: representatives(&before.cluster, &classes),
-            after: representatives(&after.cluster, &classes),
+            before: classes.iter().map(|class| part(&before.cluster, class)).collect(),
+            after: classes.iter().map(|class| part(&after.cluster, class)).collect(),
             classes: &classes,
             outside: &outside,
         };
@@ -90,67 +89,53 @@ fn is_there(snapshot: &Snapshot, key: &ObjectKey) -> bool {
     snapshot.cluster.pods.get(key).is_some_and(|pod| pod.takes_part())
 }
 
-/// The cluster with two pods of each class: what `evaluate` says of them holds for the others.
-fn representatives(cluster: &Cluster, classes: &[Class]) -> Cluster {
-    let keys = classes.iter().flat_map(|class| class.pods.iter().take(2));
-    let pods = keys.filter_map(|key| Some((key.clone(), cluster.pods.get(key)?.clone()))).collect();
-    Cluster { pods, services: Default::default(), nodes: Default::default(), ..cluster.clone() }
-}
-
-/// What of a cluster is in these namespaces.
-fn within(cluster: &Cluster, namespaces: &BTreeSet<&Arc<str>>) -> Cluster {
-    let is_in = |key: &ObjectKey| namespaces.contains(&key.namespace);
-    let pods = cluster.pods.iter().filter(|(key, _)| is_in(key));
-    let policies = cluster.policies.iter().filter(|(key, _)| is_in(key));
-    let labels = namespaces.iter().map(|name| ((*name).clone(), cluster.namespace_labels(name)));
+/// What `evaluate` looks at of one class: two of its pods, for which it says what holds for the others, the policies
+/// that select them, and their namespace.
+fn part(cluster: &Cluster, class: &Class) -> Cluster {
+    let pods = class.pods.iter().take(2).filter_map(|key| Some((key.clone(), cluster.pods.get(key)?.clone())));
+    let policies = class.pods.first().into_iter().flat_map(|key| selecting(cluster, key));
+    let labels = (class.namespace.clone(), cluster.namespace_labels(&class.namespace));
     Cluster {
-        namespaces: labels.collect(),
-        pods: pods.map(|(key, pod)| (key.clone(), pod.clone())).collect(),
+        namespaces: [labels].into(),
+        pods: pods.collect(),
         policies: policies.map(|(key, policy)| (key.clone(), policy.clone())).collect(),
         ..Cluster::default()
     }
 }
 
 struct Comparison<'a> {
-    before: Cluster,
-    after: Cluster,
+    /// By class.
+    before: Vec<Cluster>,
+    after: Vec<Cluster>,
     classes: &'a [Class],
     outside: &'a [AddressRange],
 }
 
 impl Comparison<'_> {
-    /// Namespace by namespace: the policies and pods of others have no say in what two pods may do.
+    /// Pair by pair: the policies and pods of others have no say in what two pods may do.
     fn changes(&self) -> Vec<Change> {
-        let groups = self.groups();
+        let outside = (0..self.outside.len()).map(End::Outside);
+        let ends: Vec<End> = outside.chain((0..self.classes.len()).map(End::Pods)).collect();
         let mut changes = Vec::new();
-        for (source, from) in &groups {
-            for (target, to) in &groups {
-                let namespaces: BTreeSet<&Arc<str>> = source.iter().chain(target).copied().collect();
-                let differs = from.iter().chain(to).any(|end| self.may_differ(*end));
-                if namespaces.is_empty() || !differs {
-                    continue;
-                }
-                let pair = Self {
-                    before: within(&self.before, &namespaces),
-                    after: within(&self.after, &namespaces),
-                    ..*self
-                };
-                for from in from {
-                    to.iter().for_each(|to| pair.compare(*from, *to, &mut changes));
-                }
-            }
+        for from in &ends {
+            ends.iter().for_each(|to| self.compare(*from, *to, &mut changes));
         }
         changes
     }
 
-    /// The ends by their namespaces; those outside the cluster have none.
-    fn groups(&self) -> BTreeMap<Option<&Arc<str>>, Vec<End>> {
-        let mut groups = BTreeMap::from([(None, (0..self.outside.len()).map(End::Outside).collect())]);
-        for (index, class) in self.classes.iter().enumerate() {
-            let group: &mut Vec<End> = groups.entry(Some(&class.namespace)).or_default();
-            group.push(End::Pods(index));
+    /// All that has a say between two ends.
+    fn pair(parts: &[Cluster], ends: [End; 2]) -> Cluster {
+        let mut pair = Cluster::default();
+        let found = ends.into_iter().filter_map(|end| match end {
+            End::Pods(index) => parts.get(index),
+            End::Outside(_) => None,
+        });
+        for part in found {
+            pair.namespaces.extend(part.namespaces.clone());
+            pair.pods.extend(part.pods.clone());
+            pair.policies.extend(part.policies.clone());
         }
-        groups
+        pair
     }
 
     /// Where all that `evaluate` is given of both ends is as it was, so is what it says.
@@ -165,9 +150,10 @@ impl Comparison<'_> {
         if !self.may_differ(from) && !self.may_differ(to) {
             return;
         }
+        let states = [&self.before, &self.after].map(|parts| Self::pair(parts, [from, to]));
         let mut found = Vec::new();
         for ipv4 in [true, false] {
-            if let Some(sets) = self.compare_family(from, to, ipv4) {
+            if let Some(sets) = self.compare_family(&states, from, to, ipv4) {
                 found.push((ipv4, sets));
             }
         }
@@ -185,24 +171,30 @@ impl Comparison<'_> {
     }
 
     /// What opens and what closes between two ends; `None` when they have no addresses of this family.
-    fn compare_family(&self, from: End, to: End, ipv4: bool) -> Option<(PortSet, PortSet)> {
+    fn compare_family(
+        &self,
+        [state_before, state_after]: &[Cluster; 2],
+        from: End,
+        to: End,
+        ipv4: bool,
+    ) -> Option<(PortSet, PortSet)> {
         let ends = |cluster: &Cluster| {
             // Two pods of one class: a pod always reaches itself.
             let source = self.endpoint(cluster, from, ipv4, 0)?;
             let target = self.endpoint(cluster, to, ipv4, usize::from(from == to))?;
             Some((source, target))
         };
-        let (before, after) = (ends(&self.before)?, ends(&self.after)?);
+        let (before, after) = (ends(state_before)?, ends(state_after)?);
         let (mut opened, mut closed) = (PortSet::default(), PortSet::default());
         let sender = self.class(from).map(|class| class.sends.as_slice()).unwrap_or_default();
         let (receiver, names) = self.class(to).map_or((&[][..], &[][..]), |it| (&it.receives, &it.named));
         for piece in pieces([sender, receiver, names]) {
             let allowed = |cluster: &Cluster, ends: &(Endpoint, Endpoint), transport: Transport| {
                 let flow = Flow { from: ends.0.clone(), to: ends.1.clone(), transport };
-                evaluate(cluster, &flow).allowed()
+                cluster.policies.is_empty() || evaluate(cluster, &flow).allowed()
             };
             let transport = piece.transport();
-            match (allowed(&self.before, &before, transport), allowed(&self.after, &after, transport)) {
+            match (allowed(state_before, &before, transport), allowed(state_after, &after, transport)) {
                 (false, true) => opened.add(piece),
                 (true, false) => closed.add(piece),
                 _ => {}

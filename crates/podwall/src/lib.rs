@@ -6,13 +6,16 @@ mod check;
 mod compile;
 mod diff;
 mod explain;
+mod flow_file;
 mod input;
 mod lab;
+mod map;
 mod options;
 mod output;
 pub mod reference;
 mod state;
 mod status;
+mod suggest;
 mod test;
 mod uninstall;
 
@@ -43,6 +46,10 @@ enum Command {
     Test(test::Arguments),
     /// Say what a change opens and closes
     Diff(diff::Arguments),
+    /// Draw who may talk to whom, as a page
+    Map(map::Arguments),
+    /// Suggest the policies that recorded flows ask for
+    Suggest(suggest::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
     Lab(lab::Arguments),
     /// Take everything of ours off this node
@@ -77,6 +84,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments),
+        Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Uninstall(arguments) => uninstall::run(&arguments),
     };

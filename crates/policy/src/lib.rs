@@ -15,6 +15,7 @@
 mod cluster;
 mod evaluate;
 mod expectation;
+mod flow_record;
 mod model;
 mod placement;
 mod problem;
@@ -26,6 +27,7 @@ mod workload;
 pub use cluster::{Cluster, NAMESPACE_NAME_LABEL};
 pub use evaluate::{Decision, Endpoint, Exemption, Flow, Grant, Transport, Verdict, evaluate};
 pub use expectation::{Expectation, ExpectationError};
+pub use flow_record::{FlowDirection, FlowEnd, FlowRecord, FlowVerdict};
 pub use model::{
     ContainerPort, IpBlock, Location, Namespaces, NetworkPolicy, Node, ObjectKey, Peer, Peers, Pod,
     PortMatch, Ports, Protocol, Rule, Service, ServicePort, TargetPort,

@@ -144,7 +144,8 @@ fn surroundings<'c>(cluster: &'c Cluster, key: &ObjectKey) -> (Labels, Vec<Isola
     (cluster.namespace_labels(&key.namespace), policies.collect())
 }
 
-fn selecting<'c>(
+/// The policies that select a pod.
+pub fn selecting<'c>(
     cluster: &'c Cluster,
     key: &ObjectKey,
 ) -> impl Iterator<Item = (&'c ObjectKey, &'c NetworkPolicy)> {

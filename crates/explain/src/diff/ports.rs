@@ -85,7 +85,8 @@ impl PortSet {
         }
     }
 
-    fn complement(&self) -> PortSet {
+    /// Everything that is not in it.
+    pub fn complement(&self) -> PortSet {
         let mut ports = BTreeMap::new();
         for protocol in Protocol::ALL {
             let mut rest = Vec::new();

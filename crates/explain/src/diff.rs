@@ -92,7 +92,8 @@ fn is_there(snapshot: &Snapshot, key: &ObjectKey) -> bool {
 /// What `evaluate` looks at of one class: two of its pods, for which it says what holds for the others, the policies
 /// that select them, and their namespace.
 fn part(cluster: &Cluster, class: &Class) -> Cluster {
-    let pods = class.pods.iter().take(2).filter_map(|key| Some((key.clone(), cluster.pods.get(key)?.clone())));
+    let pods =
+        class.pods.iter().take(2).filter_map(|key| Some((key.clone(), cluster.pods.get(key)?.clone())));
     let policies = class.pods.first().into_iter().flat_map(|key| selecting(cluster, key));
     let labels = (class.namespace.clone(), cluster.namespace_labels(&class.namespace));
     Cluster {

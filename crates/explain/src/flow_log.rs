@@ -11,8 +11,9 @@ use crate::snapshot::Snapshot;
 pub fn read_flow_log(text: &str) -> Result<Vec<FlowRecord>, String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(index, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|error| format!("line {}: not a flow record: {}", index + 1, escaped(&error.to_string())))
+        serde_json::from_str(line).map_err(|error| {
+            format!("line {}: not a flow record: {}", index + 1, escaped(&error.to_string()))
+        })
     };
     lines.map(read).collect()
 }
@@ -27,7 +28,10 @@ pub struct Residents<'s> {
 impl<'s> Residents<'s> {
     pub fn new(snapshot: &'s Snapshot) -> Self {
         let workloads = snapshot.workloads.iter();
-        Self { snapshot, workloads: workloads.map(|((_, key), pods)| (key.clone(), pods.as_slice())).collect() }
+        Self {
+            snapshot,
+            workloads: workloads.map(|((_, key), pods)| (key.clone(), pods.as_slice())).collect(),
+        }
     }
 
     /// The pod, or one of the same workload.

@@ -227,7 +227,8 @@ impl Map {
         }
         self.allowed.iter().flat_map(move |(from, to, ports)| {
             let (from, to) = (members[*from].clone(), members[*to].clone());
-            let pairs = from.into_iter().flat_map(move |from| to.clone().into_iter().map(move |to| (from, to)));
+            let pairs =
+                from.into_iter().flat_map(move |from| to.clone().into_iter().map(move |to| (from, to)));
             let itself = |(from, to): &(usize, usize)| from == to && self.ends[*from].pods < 2;
             pairs.filter(move |pair| !itself(pair)).map(|(from, to)| (from, to, self.ports[*ports].as_str()))
         })

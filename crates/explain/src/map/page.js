@@ -44,8 +44,9 @@ function draw() {
     ? shown.has(from) && shown.has(to) : from === selected || to === selected;
   const put = (from, to, kind) => {
     const [x, y] = [places[from][0] + WIDTH, places[from][1] + ROW / 2];
-    const [toX, toY] = [places[to][0], places[to][1] + ROW / 2];
-    paths.push(`<path class="edge ${kind}" d="M${x} ${y}C${x + 60} ${y} ${toX - 60} ${toY} ${toX} ${toY}"/>`);
+    const beside = places[from][0] === places[to][0];
+    const [toX, toY] = [beside ? x : places[to][0], places[to][1] + ROW / 2];
+    paths.push(`<path class="edge ${kind}" d="M${x} ${y}C${x + 60} ${y} ${beside ? x + 60 : toX - 60} ${toY} ${toX} ${toY}"/>`);
   };
   if (byId("show-allowed").checked) {
     if (selected !== null) {

@@ -90,15 +90,18 @@ impl Map {
     }
 }
 
-/// From the right of one row to the left of another. The page draws the same curve.
+/// From the right of one row to the left of another, or within a column from right to right. The page draws the same.
 fn edge(text: &mut String, layout: &Layout, from: usize, to: usize, class: &str, title: &str) {
     let ((from_x, from_y), (to_x, to_y)) = (layout.places[from], layout.places[to]);
-    let (x, y) = (from_x + WIDTH, from_y + ROW / 2);
-    let (right, left) = (x + 60, to_x as i64 - 60);
-    let to_y = to_y + ROW / 2;
+    let (x, y, to_y) = (from_x + WIDTH, from_y + ROW / 2, to_y + ROW / 2);
+    let (near, to_x) = match from_x == to_x {
+        true => (x as i64 + 60, x),
+        false => (to_x as i64 - 60, to_x),
+    };
     writeln!(
         text,
-        "<path class=\"edge {class}\" d=\"M{x} {y}C{right} {y} {left} {to_y} {to_x} {to_y}\"><title>{}</title></path>",
+        "<path class=\"edge {class}\" d=\"M{x} {y}C{} {y} {near} {to_y} {to_x} {to_y}\"><title>{}</title></path>",
+        x + 60,
         xml(title)
     )
     .expect("a String takes everything");

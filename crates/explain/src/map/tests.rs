@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use podwall_policy::{
-    Endpoint, Flow, FlowEnd, FlowRecord, FlowVerdict, ObjectKey, PlacementOptions, Protocol, Source, Transport,
-    evaluate,
+    Endpoint, Flow, FlowEnd, FlowRecord, FlowVerdict, ObjectKey, PlacementOptions, Protocol, Source,
+    Transport, evaluate,
 };
 
 use super::Map;
@@ -37,10 +37,18 @@ fn shop() -> Snapshot {
         workload("shop", "web"),
         workload("shop", "db"),
         workload("other", "job"),
-        policy("shop", "db", "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: \
-                {app: web}}}], ports: [{port: 5432}]}]"),
-        policy("shop", "web", "podSelector: {matchLabels: {app: web}}, ingress: [{from: [{ipBlock: {cidr: \
-                203.0.113.0/24}}], ports: [{port: 443}]}]"),
+        policy(
+            "shop",
+            "db",
+            "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: \
+                {app: web}}}], ports: [{port: 5432}]}]",
+        ),
+        policy(
+            "shop",
+            "web",
+            "podSelector: {matchLabels: {app: web}}, ingress: [{from: [{ipBlock: {cidr: \
+                203.0.113.0/24}}], ports: [{port: 443}]}]",
+        ),
     ];
     snapshot(&objects.concat())
 }
@@ -69,8 +77,10 @@ fn edges_are_what_evaluate_allows() {
     };
     for from in &pods {
         for to in pods.iter().filter(|to| to != &from) {
-            let endpoint =
-                |pod: &ObjectKey| Endpoint::Pod { pod: pod.clone(), address: state.cluster.pods[pod].addresses[0] };
+            let endpoint = |pod: &ObjectKey| Endpoint::Pod {
+                pod: pod.clone(),
+                address: state.cluster.pods[pod].addresses[0],
+            };
             for port in [443, 5432] {
                 let transport = Transport::Port(Protocol::Tcp, port);
                 let flow = Flow { from: endpoint(from), to: endpoint(to), transport };
@@ -88,7 +98,8 @@ fn record(state: &Snapshot, from: &str, to: &str, verdict: FlowVerdict) -> FlowR
     let end = |name: &str| match name.split_once('/') {
         Some((namespace, pod)) => {
             let key = ObjectKey::new(namespace, pod);
-            let address = state.cluster.pods.get(&key).map_or("10.9.9.9".parse().unwrap(), |it| it.addresses[0]);
+            let address =
+                state.cluster.pods.get(&key).map_or("10.9.9.9".parse().unwrap(), |it| it.addresses[0]);
             FlowEnd { address, pod: Some(key), own_node: false }
         }
         None => FlowEnd { address: name.parse().unwrap(), pod: None, own_node: false },
@@ -118,7 +129,10 @@ fn flows_are_placed_by_pod_workload_and_block() {
     ];
     let map = Map::new(&state, &records);
     let seen = map.observed.iter().map(|it| {
-        format!("{} -> {} {} {:?} {}", map.ends[it.from].name, map.ends[it.to].name, it.port, it.verdict, it.count)
+        format!(
+            "{} -> {} {} {:?} {}",
+            map.ends[it.from].name, map.ends[it.to].name, it.port, it.verdict, it.count
+        )
     });
     assert_eq!(
         seen.collect::<Vec<_>>(),
@@ -140,7 +154,10 @@ fn pages_hold_what_objects_are_called_as_text_only() {
     for left in ["/*data*/", "/*places*/", "/*script*/", "<!--picture-->", "/*style*/"] {
         assert!(!page.contains(left), "{left} was not filled in");
     }
-    assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org/").count());
+    assert!(
+        !page.contains("http://")
+            || page.matches("http://").count() == page.matches("http://www.w3.org/").count()
+    );
 }
 
 /// Prints how long it takes and how large the page is. The limit is generous: a loaded machine is no bug.

@@ -22,7 +22,9 @@ fn snapshot(yaml: &str) -> Snapshot {
 }
 
 fn pod(namespace: &str, name: &str, labels: &str) -> String {
-    format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: {name}, labels: {labels}}}\n")
+    format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: {name}, labels: {labels}}}\n"
+    )
 }
 
 fn end(snapshot: &Snapshot, name: &str) -> FlowEnd {
@@ -66,8 +68,7 @@ fn allows(cluster: &Cluster, record: &FlowRecord) -> bool {
         Some(pod) => Endpoint::Pod { pod: pod.clone(), address: end.address },
         None => Endpoint::Outside(end.address),
     };
-    let flow =
-        Flow { from: endpoint(&record.from), to: endpoint(&record.to), transport: record.transport() };
+    let flow = Flow { from: endpoint(&record.from), to: endpoint(&record.to), transport: record.transport() };
     evaluate(cluster, &flow).allowed()
 }
 

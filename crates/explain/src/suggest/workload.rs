@@ -29,7 +29,8 @@ fn is_generated(key: &str) -> bool {
         "controller-uid",
         "job-name",
     ];
-    const BEGINNINGS: [&str; 3] = ["statefulset.kubernetes.io/", "apps.kubernetes.io/", "batch.kubernetes.io/"];
+    const BEGINNINGS: [&str; 3] =
+        ["statefulset.kubernetes.io/", "apps.kubernetes.io/", "batch.kubernetes.io/"];
     EXACTLY.contains(&key) || BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
 }
 

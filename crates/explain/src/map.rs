@@ -143,7 +143,9 @@ impl Map {
 
     /// Pieces of the address space that are denied alike are one end. Returns the group of each piece.
     fn add_outside(&mut self, difference: &Difference, denied: &Denied, places: &mut Places) -> Vec<usize> {
-        let mut alike: BTreeMap<(bool, Vec<(End, bool, &PortSet)>), Vec<usize>> = BTreeMap::new();
+        // What is said of a piece: the other end, whether the piece sends, and the ports.
+        type Said<'d> = Vec<(End, bool, &'d PortSet)>;
+        let mut alike: BTreeMap<(bool, Said), Vec<usize>> = BTreeMap::new();
         let spoken = |family: usize| self.groups.iter().any(|group| group.families[family]);
         let spoken = [spoken(0), spoken(1)];
         for (index, piece) in difference.outside.iter().enumerate() {
@@ -191,7 +193,7 @@ impl Map {
             }
             allowed.insert((from, to), number);
         };
-        let said: BTreeMap<(usize, usize), &Vec<(Option<bool>, PortSet)>> =
+        let said: BTreeMap<(usize, usize), &DeniedPorts> =
             denied.iter().map(|((from, to), sets)| ((group_of(from), group_of(to)), sets)).collect();
         for from in 0..self.groups.len() {
             for to in 0..self.groups.len() {
@@ -242,7 +244,8 @@ impl Map {
 }
 
 /// What is denied between two ends, by family where the two differ.
-type Denied = BTreeMap<(End, End), Vec<(Option<bool>, PortSet)>>;
+type Denied = BTreeMap<(End, End), DeniedPorts>;
+type DeniedPorts = Vec<(Option<bool>, PortSet)>;
 
 fn denied(difference: &Difference) -> Denied {
     let mut denied = Denied::new();

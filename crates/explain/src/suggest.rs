@@ -113,7 +113,8 @@ fn free_name(workload: &Workload, taken: &mut BTreeMap<(Arc<str>, String), usize
 
 /// First the ports of each peer, then the peers with the same ports together: exactly what was seen, in few rules.
 fn rules(direction: Direction, workload: &Workload, demands: &[Demand]) -> Vec<SuggestedRule> {
-    let mut by_peer: BTreeMap<SuggestedPeer, (BTreeSet<(Protocol, u16)>, Vec<Evidence>)> = BTreeMap::new();
+    type Seen = (BTreeSet<(Protocol, u16)>, Vec<Evidence>);
+    let mut by_peer: BTreeMap<SuggestedPeer, Seen> = BTreeMap::new();
     for demand in demands {
         let Some(peer) = demand.peer_of(workload, direction) else { continue };
         let (ports, evidence) = by_peer.entry(peer).or_default();

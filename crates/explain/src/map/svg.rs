@@ -42,10 +42,10 @@ impl Map {
         for it in &layout.boxes {
             let (x, y, height) = (it.x, it.y, it.height());
             let title = xml(it.title);
-            write!(
+            writeln!(
                 text,
                 "<g class=\"namespace\" data-namespace=\"{title}\"><rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" \
-                 height=\"{height}\" rx=\"6\"/><text class=\"title\" x=\"{}\" y=\"{}\">{title}</text></g>\n",
+                 height=\"{height}\" rx=\"6\"/><text class=\"title\" x=\"{}\" y=\"{}\">{title}</text></g>",
                 x + 10,
                 y + TITLE - 9
             )
@@ -77,10 +77,10 @@ impl Map {
             Some(_) => mark(group.ingress.is_some(), x + 3) + &mark(group.egress.is_some(), x + WIDTH - 7),
             None => String::new(),
         };
-        write!(
+        writeln!(
             text,
             "<g class=\"end\" data-end=\"{index}\"><title>{}</title><rect class=\"row\" x=\"{x}\" y=\"{y}\" \
-             width=\"{WIDTH}\" height=\"{ROW}\"/>{marks}<text x=\"{}\" y=\"{}\">{}</text></g>\n",
+             width=\"{WIDTH}\" height=\"{ROW}\"/>{marks}<text x=\"{}\" y=\"{}\">{}</text></g>",
             xml(&end.name),
             x + 12,
             y + ROW - 6,

@@ -73,7 +73,7 @@ pub enum WatchEvent {
     Restarted {
         /// Which watch.
         kind: Kind,
-        /// Why, as a word for metrics: `expired`, `disconnected`, `refused`, `unavailable`, `timeout`, `unreadable`.
+        /// Why, as a word for metrics: `expired`, `restored`, `disconnected`, `refused`, `unavailable`, `timeout`, `unreadable`.
         reason: &'static str,
     },
 }

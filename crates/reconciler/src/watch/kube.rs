@@ -7,6 +7,8 @@
 //! * The list is the beginning of the stream (`sendInitialEvents`) or, where the server refuses that, comes in pages.
 //! * A stream lasts less than a minute by agreement with the server and is then taken up where it ended. So a dead
 //!   connection is noticed within a minute, whatever it died of.
+//! * After an absence of the server, and after a stream that said nothing, its version is compared with ours: an etcd that
+//!   was restored from an older backup keeps silent until its versions are past ours.
 //! * Every wait has an end, and every failure a pause that grows, at random, to half a minute.
 //! * Objects are parsed one by one as bytes arrive; a body is never held whole.
 

@@ -31,6 +31,8 @@ pub enum Fault {
     HangBeforeHeaders,
     /// Nothing comes after so many bytes.
     HangAfter(usize),
+    /// The page is whole, but where it goes on is forgotten before anybody asks.
+    TokenExpires,
     /// Three bytes at a time, slower than anyone would wait for.
     Dribble,
     /// A status object with this code as the first event of a stream.
@@ -70,7 +72,7 @@ impl Default for Manners {
 /// The resource of each kind.
 pub const PLURALS: [&str; 3] = ["pods", "namespaces", "networkpolicies"];
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Resource {
     objects: BTreeMap<String, Value>,
     /// Version, type and object of every change since `oldest`.
@@ -80,11 +82,29 @@ struct Resource {
 
 struct State {
     version: u64,
+    /// How often it was restored from a backup.
+    restores: u64,
     resources: BTreeMap<&'static str, Resource>,
     /// What goes wrong with the next requests of a resource; `true` for those that watch.
     faults: Vec<(&'static str, Option<bool>, Fault)>,
     requests: Vec<String>,
     manners: Manners,
+}
+
+/// What a server had at some time.
+pub struct Backup {
+    version: u64,
+    resources: BTreeMap<&'static str, Resource>,
+}
+
+impl State {
+    /// Forgets all versions of a resource up to this one; there is a newer one.
+    fn compact_past(&mut self, plural: &str, version: u64) {
+        self.version = self.version.max(version + 1);
+        let resource = self.resources.get_mut(plural).expect("a resource");
+        resource.changes.retain(|(of, ..)| *of > version);
+        resource.oldest = version + 1;
+    }
 }
 
 /// The server. Dropping it stops it.
@@ -98,7 +118,8 @@ pub struct FakeApi {
 impl FakeApi {
     pub async fn start(manners: Manners) -> Self {
         let resources = PLURALS.map(|plural| (plural, Resource::default())).into();
-        let state = State { version: 10, resources, faults: Vec::new(), requests: Vec::new(), manners };
+        let state =
+            State { version: 10, restores: 0, resources, faults: Vec::new(), requests: Vec::new(), manners };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -144,6 +165,21 @@ impl FakeApi {
             resource.changes.clear();
             resource.oldest = version;
         }
+    }
+
+    /// What it has now, to be restored later.
+    pub fn backup(&self) -> Backup {
+        let state = self.state.lock().unwrap();
+        Backup { version: state.version, resources: state.resources.clone() }
+    }
+
+    /// Goes back to what it had, versions and all, as an etcd does that is restored; streams end.
+    pub fn restore(&self, backup: Backup) {
+        let mut state = self.state.lock().unwrap();
+        state.restores += 1;
+        (state.version, state.resources) = (backup.version, backup.resources);
+        drop(state);
+        self.changed.send_replace(backup.version);
     }
 
     /// The next request of this resource goes wrong.
@@ -234,13 +270,17 @@ async fn answer(
 async fn page(
     exchange: &mut Exchange,
     query: &Query,
-    plural: &str,
+    plural: &'static str,
     state: &Mutex<State>,
 ) -> Result<(), Broken> {
     let limit = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
     // All pages are of the version of the first: what changes meanwhile comes as changes.
     let token = query.get("continue").unwrap_or_default();
     let (after, first) = token.split_once('_').unwrap_or_default();
+    let asked: Option<u64> = first.parse().ok();
+    if asked.is_some_and(|version| version < state.lock().unwrap().resources[plural].oldest) {
+        return exchange.status(410, None, "the continue token is too old").await;
+    }
     let (version, objects, more) = {
         let state = state.lock().unwrap();
         let rest = state.resources[plural].objects.iter().filter(|(name, _)| name.as_str() > after);
@@ -248,7 +288,7 @@ async fn page(
             rest.take(limit.saturating_add(1)).map(|(name, object)| (name.clone(), object.clone())).collect();
         let more = objects.len() > limit;
         objects.truncate(limit);
-        (first.parse().unwrap_or(state.version), objects, more)
+        (asked.unwrap_or(state.version), objects, more)
     };
     let token =
         objects.last().filter(|_| more).map_or(String::new(), |(name, _)| format!("{name}_{version}"));
@@ -266,6 +306,9 @@ async fn page(
         }
     }
     exchange.write(b"]}\n").await?;
+    if exchange.fault == Some(Fault::TokenExpires) {
+        state.lock().unwrap().compact_past(plural, version);
+    }
     exchange.end().await
 }
 
@@ -281,7 +324,10 @@ async fn stream(
     let timeout_s: u32 = query.get("timeoutSeconds").and_then(|it| it.parse().ok()).unwrap_or(3600);
     let end = Instant::now() + manners.second * timeout_s;
     let mut sent: u64 = query.get("resourceVersion").and_then(|it| it.parse().ok()).unwrap_or_default();
-    let expired = !initial && sent < state.lock().unwrap().resources[plural].oldest;
+    let (expired, restores) = {
+        let state = state.lock().unwrap();
+        (!initial && sent < state.resources[plural].oldest, state.restores)
+    };
     if expired && manners.gone_as_status {
         return exchange.status(410, None, "too old resource version").await;
     }
@@ -305,6 +351,9 @@ async fn stream(
     loop {
         let (version, changes) = {
             let state = state.lock().unwrap();
+            if state.restores != restores {
+                return Err(Broken);
+            }
             let resource = &state.resources[plural];
             let new = resource.changes.iter().filter(|(version, ..)| *version > sent);
             let expired = sent < resource.oldest;
@@ -315,10 +364,14 @@ async fn stream(
             return exchange.end().await;
         };
         exchange.changes(changes).await?;
-        sent = version;
+        // Who asks for what comes after a version that is yet to come hears nothing until then.
+        let is_ahead = sent > version;
+        sent = sent.max(version);
         tokio::select! {
             _ = changed.changed() => {}
-            () = tokio::time::sleep(manners.bookmark_interval) => exchange.bookmark(sent, false).await?,
+            () = tokio::time::sleep(manners.bookmark_interval), if !is_ahead => {
+                exchange.bookmark(sent, false).await?;
+            }
             () = sleep_until(end) => return exchange.end().await,
         }
     }

@@ -1,9 +1,11 @@
 //! The watch of an API server that fails in every way we know: afterwards the watcher knows what the server has.
 
+mod away;
 #[path = "../fake_api/mod.rs"]
 mod fake_api;
 mod random;
 mod report;
+mod versions;
 
 use std::time::Duration;
 

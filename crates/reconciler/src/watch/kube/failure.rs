@@ -12,6 +12,8 @@ use super::request::{Resource, Verb};
 pub(super) enum Failure {
     /// The server no longer knows the version that we asked for: 410.
     Expired,
+    /// The server's versions are older than ours: its storage was restored from a backup.
+    Restored,
     /// The server answered, and not with what we asked for.
     Refused {
         /// The HTTP status, or the code of the status object.
@@ -36,6 +38,7 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match self {
             Failure::Expired => "expired",
+            Failure::Restored => "restored",
             Failure::Refused { code: 429 | 500.., .. } => "unavailable",
             Failure::Refused { .. } => "refused",
             Failure::Disconnected(_) => "disconnected",

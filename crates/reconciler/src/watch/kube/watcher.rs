@@ -35,6 +35,11 @@ pub(super) struct Watcher {
     endless_lists: u32,
     /// How often the server refused to go on from the version, one after the other.
     refusals: u32,
+    /// The server was away, or says nothing: perhaps its storage was restored from a backup that is older than the
+    /// version. It would keep silent until its own versions are past ours.
+    version_in_doubt: bool,
+    /// The stream under way has said where it is.
+    arrived: bool,
     /// Since when changes are streaming.
     following_since: Option<Instant>,
     /// A change was heard since the last failure.
@@ -65,6 +70,8 @@ impl Watcher {
             streaming_lists: options.streaming_lists,
             endless_lists: 0,
             refusals: 0,
+            version_in_doubt: false,
+            arrived: false,
             following_since: None,
             progressed: false,
             backoff: Backoff::new(options.first_pause, options.longest_pause),
@@ -87,6 +94,9 @@ impl Watcher {
             if healthy {
                 self.backoff.reset();
             }
+            let silent = matches!(outcome, Ok(Ended::Changes)) && !self.arrived;
+            self.version_in_doubt |=
+                silent || matches!(outcome, Err(Failure::Disconnected(_) | Failure::Timeout));
             if self.nameless && matches!(outcome, Ok(Ended::Changes)) {
                 // Perhaps the next list is complete, so that what is gone can be told.
                 self.version = None;
@@ -123,7 +133,7 @@ impl Watcher {
         }
         let wait = failure.retry_after();
         let pause = match failure {
-            Failure::Expired | Failure::Unreadable(_) => {
+            Failure::Expired | Failure::Restored | Failure::Unreadable(_) => {
                 self.version = None;
                 // Lists are dear: hearing changes in between does not make them come faster.
                 self.progressed = false;
@@ -188,8 +198,32 @@ impl Watcher {
         }
     }
 
+    /// Fails when the server's versions are older than ours, as after a restore from a backup.
+    async fn compare_versions(&mut self, ours: &str) -> Result<(), Failure> {
+        let one = WatchOptions { page_size: 1, ..self.options.clone() };
+        let address = self.resource.page(&one, None);
+        let mut answer = Answer::of(&self.client, &address, self.options.answer_timeout).await?;
+        let mut cutter = Cutter::default();
+        let deadline = Instant::now() + self.options.progress_timeout;
+        while let Some(chunk) = answer.chunk(deadline).await? {
+            let mut rest = chunk.as_ref();
+            while cutter.cut(&mut rest)?.is_some() {}
+        }
+        let page = cutter.finish()?;
+        self.version_in_doubt = false;
+        // Versions that are no numbers cannot be compared.
+        match (page.version.parse::<u64>(), ours.parse::<u64>()) {
+            (Ok(theirs), Ok(ours)) if theirs < ours => Err(Failure::Restored),
+            _ => Ok(()),
+        }
+    }
+
     /// Follows the changes, after a list as a stream where one is needed.
     async fn follow(&mut self) -> Result<Ended, Failure> {
+        self.arrived = false;
+        if let Some(version) = self.version.clone().filter(|_| self.version_in_doubt) {
+            self.compare_versions(&version).await?;
+        }
         let address = match &self.version {
             Some(version) => self.resource.changes(&self.options, version),
             None => self.resource.list_and_changes(),
@@ -242,6 +276,7 @@ impl Watcher {
     async fn listed(&mut self, complete: bool, version: String) -> Result<(), Failure> {
         self.recent.clear();
         self.version = Some(version);
+        (self.version_in_doubt, self.arrived) = (false, true);
         (self.endless_lists, self.refusals) = (0, 0);
         self.sink.send(WatchEvent::Listed { kind: self.resource.0, complete }).await?;
         let over = std::mem::replace(&mut self.nameless, !complete);
@@ -285,6 +320,7 @@ impl Watcher {
 
     /// Notes where the stream is.
     async fn arrive(&mut self, version: &str) -> Result<(), Failure> {
+        self.arrived = true;
         if !version.is_empty() {
             self.version = Some(version.to_owned());
         }

@@ -23,7 +23,7 @@ use crate::serve::{self, Question};
 use crate::settings::Settings;
 use crate::single::Single;
 use crate::source::Watches;
-use crate::writer::{Writer, Written, may_forbid, our_tables};
+use crate::writer::{RepairTimes, Writer, Written, may_forbid, our_tables};
 
 /// As many events as are taken before the kernel is given what they mean.
 const BATCH: usize = 8192;
@@ -73,8 +73,8 @@ struct Agent {
     conntrack: UnboundedReceiver<Heard>,
     questions: mpsc::Receiver<Question>,
     report: Report,
-    /// Somebody else changed our tables since the kernel was last given anything.
-    touched: bool,
+    /// Since when we know that somebody else changed our tables, until that is put right.
+    touched: Option<Instant>,
     /// When the first event came that the kernel has not been given yet.
     waiting_since: Option<Instant>,
     resync_at: Instant,
@@ -110,7 +110,7 @@ impl Agent {
             conntrack,
             questions,
             report: Report::new(&settings),
-            touched: false,
+            touched: None,
             waiting_since: None,
             resync_at: now + settings.resync_interval,
             review_at: Some(now),
@@ -134,7 +134,10 @@ impl Agent {
             Written::Failed(error) => return self.report.failed(&error),
             Written::Nothing => {}
             Written::Changed(transaction) => self.account(&transaction, false, now),
-            Written::Repaired(transaction) => self.account(&transaction, true, now),
+            Written::Repaired(transaction, times) => {
+                self.account_for_drift(&transaction, times);
+                self.account(&transaction, true, now);
+            }
         }
         self.waiting_since = None;
         if !was_in_sync {
@@ -145,11 +148,21 @@ impl Agent {
         }
     }
 
+    /// What others did to our tables is put right.
+    fn account_for_drift(&mut self, transaction: &Transaction, times: RepairTimes) {
+        let Some(noticed) = self.touched.take().filter(|_| !transaction.is_empty()) else { return };
+        self.report.metrics.drift_repairs.inc();
+        let RepairTimes { read_back, acknowledged } = times;
+        tracing::warn!(
+            operations = transaction.operations.len(),
+            since_noticed = ?noticed.elapsed(),
+            ?read_back,
+            ?acknowledged,
+            "our table is as it should be again"
+        );
+    }
+
     fn account(&mut self, transaction: &Transaction, read_back: bool, now: Instant) {
-        if read_back && std::mem::take(&mut self.touched) && !transaction.is_empty() {
-            self.report.metrics.drift_repairs.inc();
-            tracing::warn!(operations = transaction.operations.len(), "our table is as it should be again");
-        }
         tracing::debug!(operations = transaction.operations.len(), "written");
         if !transaction.is_empty() {
             self.report.applied(transaction, self.waiting_since, &self.mirror.engine);
@@ -211,7 +224,7 @@ impl Agent {
         for notification in notifications {
             match notification {
                 Notification::Changed { table, by } => {
-                    self.touched = true;
+                    self.touched.get_or_insert_with(Instant::now);
                     self.report.table_touched(&table, by.as_ref());
                 }
                 Notification::Lost => {

@@ -40,11 +40,20 @@ pub enum Written {
     /// The changes are in force.
     Changed(Transaction),
     /// What the kernel held was read back, and differed or not; it is as it should be now.
-    Repaired(Transaction),
+    Repaired(Transaction, RepairTimes),
     /// Not yet: an earlier failure is tried again at the time that [`Writer::retry_at`] says.
     Waiting,
     /// It failed, and what was in force before still is.
     Failed(WriteError),
+}
+
+/// How long the parts of a repair took.
+#[derive(Debug, Clone, Copy)]
+pub struct RepairTimes {
+    /// Reading back what is in force, and comparing.
+    pub read_back: Duration,
+    /// From sending the difference to the kernel's acknowledgement.
+    pub acknowledged: Duration,
 }
 
 /// Why the kernel could not be brought to the present state.
@@ -145,6 +154,7 @@ impl Writer {
     }
 
     fn write_all(&mut self, engine: &mut Engine, now: Instant) -> Result<Written, WriteError> {
+        let begun = Instant::now();
         let desired = engine.ruleset();
         engine.forget_changes();
         let transaction = match self.kernel.read(&our_tables())? {
@@ -154,12 +164,16 @@ impl Writer {
                 replace(&our_tables(), &desired)
             }
         };
+        let read_back = begun.elapsed();
         if let Err(error) = self.kernel.apply(&transaction) {
             self.blame(&error, engine, &transaction, now);
             return Err(error.into());
         }
         self.in_sync = true;
-        Ok(Written::Repaired(transaction))
+        Ok(Written::Repaired(
+            transaction,
+            RepairTimes { read_back, acknowledged: begun.elapsed() - read_back },
+        ))
     }
 
     /// What the kernel refuses though we know exactly what it holds, it will refuse again: whoever it is for is

@@ -36,8 +36,9 @@ conformance: tools ## right beyond doubt: all cases by packets, ten million conn
 
 SECONDS ?= 60
 .PHONY: fuzz
-fuzz: tools ## hostile manifests and objects: make fuzz SECONDS=60
-	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --package podwall-conformance --test hostile -- --nocapture
+fuzz: tools ## coverage-guided, each target for so long: make fuzz SECONDS=60
+	@./.ci/tools g++
+	SECONDS_EACH=$(SECONDS) fuzz/run
 
 .PHONY: cases
 cases: tools ## rewrite the golden rulesets; read the difference before committing it

@@ -8,7 +8,7 @@ use crate::attribute::*;
 use crate::consts::{GET_RULE, RULE_OWNING_CHAIN};
 use crate::dump::{Dumper, Failure};
 use crate::message::rules_of;
-use crate::nftnl::{ExpressionView, Rule};
+use crate::parse::{self, Parsed};
 use crate::value;
 
 /// What one rule has counted since it was made.
@@ -32,7 +32,7 @@ pub(crate) fn counters(dumper: &mut Dumper, id: &TableId) -> Result<Vec<RuleCoun
         let Some(chain) = message.text_attribute(RULE_OWNING_CHAIN) else { return };
         let rule = rules_seen.get(&chain).copied().unwrap_or(0);
         let counted =
-            Rule::parse(message.bytes).and_then(|rule| rule.expressions().find_map(|it| count(&it)));
+            parse::rule(message.bytes).and_then(|rule| rule.expressions.iter().flatten().find_map(count));
         if let (Some((packets, bytes)), Ok(chain)) = (counted, Name::new(&chain)) {
             counters.push(RuleCounter { chain, rule, packets, bytes });
         }
@@ -41,8 +41,8 @@ pub(crate) fn counters(dumper: &mut Dumper, id: &TableId) -> Result<Vec<RuleCoun
     Ok(counters)
 }
 
-fn count(expression: &ExpressionView<'_>) -> Option<(u64, u64)> {
-    if expression.kind() != "counter" {
+fn count(expression: &Parsed) -> Option<(u64, u64)> {
+    if expression.kind() != c"counter" {
         return None;
     }
     Some((expression.long_number(COUNTER_PACKETS)?, expression.long_number(COUNTER_BYTES)?))

@@ -118,7 +118,9 @@ pub(crate) fn ask(
                 Some(answer) => answer.errno,
                 // The end of a list says how it went.
                 None if message.kind == NLMSG_DONE => match message.bytes.get(16..20) {
-                    Some(bytes) => -i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                    Some(bytes) => {
+                        i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).saturating_neg()
+                    }
                     None => 0,
                 },
                 None => {

@@ -5,7 +5,8 @@ use podwall_ruleset::Verdict;
 use crate::attribute::*;
 use crate::consts::*;
 use crate::expression::{Expression, Lookup, LookupSet};
-use crate::nftnl::{self, ExpressionView};
+use crate::nftnl;
+use crate::parse::Parsed;
 use crate::value;
 
 /// The object of an expression. `Err` if it needs registers that do not exist.
@@ -96,9 +97,10 @@ pub(crate) fn write(expression: &Expression) -> Result<nftnl::Expression, &'stat
 }
 
 /// The expression that the kernel holds; `Err` names what is not ours.
-pub(crate) fn read(view: &ExpressionView<'_>) -> Result<Expression, String> {
-    let kind = view.kind();
-    let known = match kind.as_str() {
+pub(crate) fn read(parsed: &Result<Parsed, String>) -> Result<Expression, String> {
+    let view = parsed.as_ref().map_err(|kind| used_differently(kind))?;
+    let kind = view.kind().to_str().unwrap_or_default();
+    let known = match kind {
         "meta" => meta(view),
         "ct" => ct(view),
         "payload" => payload(view),
@@ -111,21 +113,25 @@ pub(crate) fn read(view: &ExpressionView<'_>) -> Result<Expression, String> {
         "counter" => Some(Expression::Counter),
         _ => None,
     };
-    known.ok_or_else(|| format!("the expression `{kind}`, used as we never do"))
+    known.ok_or_else(|| used_differently(kind))
 }
 
-fn meta(view: &ExpressionView<'_>) -> Option<Expression> {
+fn used_differently(kind: &str) -> String {
+    format!("the expression `{kind}`, used as we never do")
+}
+
+fn meta(view: &Parsed) -> Option<Expression> {
     absent(view, META_FROM)?;
     Some(Expression::Meta { key: view.number(META_KEY)?, to: view.number(META_TO)? })
 }
 
-fn ct(view: &ExpressionView<'_>) -> Option<Expression> {
+fn ct(view: &Parsed) -> Option<Expression> {
     absent(view, CT_FROM)?;
     absent(view, CT_DIRECTION)?;
     Some(Expression::Ct { key: view.number(CT_KEY)?, to: view.number(CT_TO)? })
 }
 
-fn payload(view: &ExpressionView<'_>) -> Option<Expression> {
+fn payload(view: &Parsed) -> Option<Expression> {
     absent(view, PAYLOAD_FROM)?;
     Some(Expression::Payload {
         base: view.number(PAYLOAD_BASE)?,
@@ -135,12 +141,12 @@ fn payload(view: &ExpressionView<'_>) -> Option<Expression> {
     })
 }
 
-fn compare(view: &ExpressionView<'_>) -> Option<Expression> {
+fn compare(view: &Parsed) -> Option<Expression> {
     is(view, COMPARE_FROM, REGISTER_1)?;
     Some(Expression::Compare { how: view.number(COMPARE_HOW)?, with: view.get(COMPARE_WITH)?.to_vec() })
 }
 
-fn mask(view: &ExpressionView<'_>) -> Option<Expression> {
+fn mask(view: &Parsed) -> Option<Expression> {
     is(view, BITWISE_FROM, REGISTER_1)?;
     is(view, BITWISE_TO, REGISTER_1)?;
     is_or_absent(view, BITWISE_HOW, 0)?;
@@ -149,7 +155,7 @@ fn mask(view: &ExpressionView<'_>) -> Option<Expression> {
     (*xor == [0; 4]).then_some(Expression::Mask { mask })
 }
 
-fn lookup(view: &ExpressionView<'_>) -> Option<Expression> {
+fn lookup(view: &Parsed) -> Option<Expression> {
     is(view, LOOKUP_FROM, REGISTER_1)?;
     let how = match (view.number(LOOKUP_TO), view.number(LOOKUP_FLAGS)) {
         (None, None | Some(0)) => Lookup::In,
@@ -161,7 +167,7 @@ fn lookup(view: &ExpressionView<'_>) -> Option<Expression> {
     Some(Expression::Lookup { set, how })
 }
 
-fn immediate(view: &ExpressionView<'_>) -> Option<Expression> {
+fn immediate(view: &Parsed) -> Option<Expression> {
     let to = view.number(IMMEDIATE_TO)?;
     if to != REGISTER_VERDICT {
         return Some(Expression::Data { to, data: view.get(IMMEDIATE_DATA)?.to_vec() });
@@ -171,7 +177,7 @@ fn immediate(view: &ExpressionView<'_>) -> Option<Expression> {
     Some(Expression::Verdict(verdict))
 }
 
-fn nat(view: &ExpressionView<'_>) -> Option<Expression> {
+fn nat(view: &Parsed) -> Option<Expression> {
     is(view, NAT_TYPE, NAT_DESTINATION)?;
     is(view, NAT_ADDRESS, REGISTER_1)?;
     is(view, NAT_PORT, REGISTER_2)?;
@@ -186,20 +192,20 @@ fn nat(view: &ExpressionView<'_>) -> Option<Expression> {
     Some(Expression::Nat { family: view.number(NAT_FAMILY)? })
 }
 
-fn masquerade(view: &ExpressionView<'_>) -> Option<Expression> {
+fn masquerade(view: &Parsed) -> Option<Expression> {
     is_or_absent(view, MASQUERADE_FLAGS, 0)?;
     absent(view, MASQUERADE_PORT)?;
     Some(Expression::Masquerade)
 }
 
-fn is(view: &ExpressionView<'_>, attribute: Attribute, number: u32) -> Option<()> {
+fn is(view: &Parsed, attribute: Attribute, number: u32) -> Option<()> {
     (view.number(attribute)? == number).then_some(())
 }
 
-fn is_or_absent(view: &ExpressionView<'_>, attribute: Attribute, number: u32) -> Option<()> {
+fn is_or_absent(view: &Parsed, attribute: Attribute, number: u32) -> Option<()> {
     if view.get(attribute).is_some() { is(view, attribute, number) } else { Some(()) }
 }
 
-fn absent(view: &ExpressionView<'_>, attribute: Attribute) -> Option<()> {
+fn absent(view: &Parsed, attribute: Attribute) -> Option<()> {
     view.get(attribute).is_none().then_some(())
 }

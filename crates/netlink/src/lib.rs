@@ -28,6 +28,9 @@ mod error;
 mod expression;
 mod expression_message;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(all(test, target_endian = "little"))]
 mod golden;
 mod kernel;
@@ -35,6 +38,7 @@ mod message;
 mod monitor;
 mod nftnl;
 mod outcome;
+mod parse;
 mod read;
 #[cfg(test)]
 mod rule_round_trip;

@@ -20,6 +20,11 @@ use crate::wire::{Message, messages};
 pub struct Monitor {
     socket: Socket,
     buffer: Scratch,
+    ear: Ear,
+}
+
+/// What makes notifications of the kernel's messages.
+pub(crate) struct Ear {
     tables: Vec<TableId>,
     /// What the commit that is being told has changed so far. Its last message says who made it.
     changed: BTreeSet<TableId>,
@@ -55,8 +60,7 @@ impl Monitor {
         Ok(Monitor {
             socket: Socket::listen(own.port()).map_err(OpenError::Socket)?,
             buffer: Scratch::with_bytes(RECEIVE_BYTES),
-            tables: tables.to_vec(),
-            changed: BTreeSet::new(),
+            ear: Ear::new(tables),
         })
     }
 
@@ -66,28 +70,32 @@ impl Monitor {
         let mut heard = Vec::new();
         loop {
             match self.socket.receive_now(self.buffer.bytes_mut()) {
-                Ok(Some(length)) => self.hear(length, &mut heard),
+                Ok(Some(length)) => self.ear.hear(&self.buffer.bytes()[..length], &mut heard),
                 Ok(None) => return Ok(heard),
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    self.end_of_commit(None, &mut heard);
+                    self.ear.end_of_commit(None, &mut heard);
                     push(Notification::Lost, &mut heard);
                 }
                 Err(error) => return Err(error),
             }
         }
     }
+}
 
-    fn hear(&mut self, length: usize, heard: &mut Vec<Notification>) {
-        // Moved out for the time of the reading, which notes what it finds.
-        let buffer = std::mem::take(&mut self.buffer);
-        for message in messages(&buffer.bytes()[..length]) {
+impl Ear {
+    pub(crate) fn new(tables: &[TableId]) -> Self {
+        Self { tables: tables.to_vec(), changed: BTreeSet::new() }
+    }
+
+    /// Takes what one reading of the socket brought.
+    pub(crate) fn hear(&mut self, bytes: &[u8], heard: &mut Vec<Notification>) {
+        for message in messages(bytes) {
             if message.kind == SUBSYSTEM << 8 | NEW_GENERATION {
                 self.end_of_commit(process(&message), heard);
             } else if message.kind >> 8 == SUBSYSTEM {
                 self.note(&message);
             }
         }
-        self.buffer = buffer;
     }
 
     fn note(&mut self, message: &Message<'_>) {
@@ -114,7 +122,7 @@ impl AsFd for Monitor {
 
 impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor").field("tables", &self.tables).finish_non_exhaustive()
+        f.debug_struct("Monitor").field("tables", &self.ear.tables).finish_non_exhaustive()
     }
 }
 

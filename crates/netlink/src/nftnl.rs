@@ -6,16 +6,15 @@
 //! * An [`Attribute`] names its owner and the shape of its value; every setter compares both before the call.
 //! * Every object counts an upper bound of the bytes that its message can take; [`Scratch::build`] makes room
 //!   for that many before libnftnl writes.
-//! * A message is checked for alignment and length before libnftnl reads it.
+//! * libnftnl only writes messages; those of the kernel are read in [`crate::parse`].
 
-use std::ffi::{CStr, CString, c_void};
-use std::marker::PhantomData;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
 use nftnl_sys as sys;
 use nftnl_sys::libc::nlmsghdr;
 
-use crate::attribute::{Attribute, Read, Shape};
+use crate::attribute::{Attribute, Shape};
 use crate::consts::VALUE_BYTES_MAX;
 
 /// Bytes of a netlink header and the nfnetlink header behind it.
@@ -76,33 +75,8 @@ pub(crate) trait Object {
     unsafe fn build(&self, header: *mut nlmsghdr);
 }
 
-/// The header of a message that libnftnl may read, or `None` if it may not.
-fn readable(message: &[u8]) -> Option<*const nlmsghdr> {
-    let length = u32::from_ne_bytes(message.get(..4)?.try_into().ok()?) as usize;
-    let header = message.as_ptr().cast::<nlmsghdr>();
-    (header.is_aligned() && length >= HEADER_BYTES && length <= message.len()).then_some(header)
-}
-
-/// The value that libnftnl returned by pointer and length.
-///
-/// # Safety
-/// If not null, `data` points to a value of the shape and, unless it is a text, of `length` bytes that lives and
-/// stays unchanged for `'a`.
-unsafe fn value<'a>(shape: Shape, data: *const c_void, length: u32) -> Option<&'a [u8]> {
-    if data.is_null() {
-        return None;
-    }
-    // SAFETY: promised by the caller. Of some texts libnftnl tells a wrong length, but all of them end in NUL.
-    Some(unsafe {
-        match shape {
-            Shape::Text => CStr::from_ptr(data.cast()).to_bytes_with_nul(),
-            _ => std::slice::from_raw_parts(data.cast(), length as usize),
-        }
-    })
-}
-
 macro_rules! object {
-    ($(#[$doc:meta])* $name:ident, $owner:expr, $raw:ident, $free:ident, $set:ident, $get:ident) => {
+    ($(#[$doc:meta])* $name:ident, $owner:expr, $raw:ident, $free:ident, $set:ident) => {
         $(#[$doc])*
         pub(crate) struct $name {
             raw: NonNull<sys::$raw>,
@@ -147,16 +121,6 @@ macro_rules! object {
             }
         }
 
-        impl Read for $name {
-            fn get(&self, attribute: Attribute) -> Option<&[u8]> {
-                assert!(attribute.owner == self.owner && attribute.shape != Shape::Other);
-                let mut length = 0;
-                // SAFETY: the object is ours, and returns a pointer into itself that stays until it is changed
-                // or freed, for which it would have to be borrowed exclusively.
-                unsafe { value(attribute.shape, sys::$get(self.raw.as_ptr(), attribute.id, &mut length).cast(), length) }
-            }
-        }
-
         impl Drop for $name {
             fn drop(&mut self) {
                 // SAFETY: the object is ours and not used again.
@@ -167,19 +131,11 @@ macro_rules! object {
 }
 
 macro_rules! message {
-    ($name:ident, $owner:expr, $alloc:ident, $build:ident, $parse:ident) => {
+    ($name:ident, $owner:expr, $alloc:ident, $build:ident) => {
         impl $name {
             pub(crate) fn new() -> Self {
                 // SAFETY: no arguments; null is checked for.
                 Self::own(unsafe { sys::$alloc() }, $owner)
-            }
-
-            /// What a message of a dump says; `None` if libnftnl cannot make sense of it.
-            pub(crate) fn parse(message: &[u8]) -> Option<Self> {
-                let parsed = Self::new();
-                let header = readable(message)?;
-                // SAFETY: `readable` checked alignment and length; what is parsed is copied into the object.
-                (unsafe { sys::$parse(header, parsed.raw.as_ptr()) } >= 0).then_some(parsed)
             }
         }
 
@@ -198,27 +154,27 @@ macro_rules! message {
 
 object!(
     /// A table.
-    Table, c"table", nftnl_table, nftnl_table_free, nftnl_table_set_data, nftnl_table_get_data
+    Table, c"table", nftnl_table, nftnl_table_free, nftnl_table_set_data
 );
-message!(Table, c"table", nftnl_table_alloc, nftnl_table_nlmsg_build_payload, nftnl_table_nlmsg_parse);
+message!(Table, c"table", nftnl_table_alloc, nftnl_table_nlmsg_build_payload);
 object!(
     /// A chain, without its rules.
-    Chain, c"chain", nftnl_chain, nftnl_chain_free, nftnl_chain_set_data, nftnl_chain_get_data
+    Chain, c"chain", nftnl_chain, nftnl_chain_free, nftnl_chain_set_data
 );
-message!(Chain, c"chain", nftnl_chain_alloc, nftnl_chain_nlmsg_build_payload, nftnl_chain_nlmsg_parse);
+message!(Chain, c"chain", nftnl_chain_alloc, nftnl_chain_nlmsg_build_payload);
 object!(
     /// A rule with its expressions.
-    Rule, c"rule", nftnl_rule, nftnl_rule_free, nftnl_rule_set_data, nftnl_rule_get_data
+    Rule, c"rule", nftnl_rule, nftnl_rule_free, nftnl_rule_set_data
 );
-message!(Rule, c"rule", nftnl_rule_alloc, nftnl_rule_nlmsg_build_payload, nftnl_rule_nlmsg_parse);
+message!(Rule, c"rule", nftnl_rule_alloc, nftnl_rule_nlmsg_build_payload);
 object!(
     /// A set or map: its definition, or (see [`Elements`]) some of its elements.
-    Set, c"set", nftnl_set, nftnl_set_free, nftnl_set_set_data, nftnl_set_get_data
+    Set, c"set", nftnl_set, nftnl_set_free, nftnl_set_set_data
 );
-message!(Set, c"set", nftnl_set_alloc, nftnl_set_nlmsg_build_payload, nftnl_set_nlmsg_parse);
+message!(Set, c"set", nftnl_set_alloc, nftnl_set_nlmsg_build_payload);
 object!(
     /// An expression of a rule, before it is added.
-    Expression, c"expression", nftnl_expr, nftnl_expr_free, nftnl_expr_set, nftnl_expr_get
+    Expression, c"expression", nftnl_expr, nftnl_expr_free, nftnl_expr_set
 );
 
 impl Rule {
@@ -228,57 +184,6 @@ impl Rule {
         // SAFETY: both are ours; the rule owns the expression from here on, so it is not dropped.
         unsafe { sys::nftnl_rule_add_expr(self.raw.as_ptr(), expression.raw.as_ptr()) }
         std::mem::forget(expression);
-    }
-
-    /// The expressions in order.
-    pub(crate) fn expressions(&self) -> Expressions<'_> {
-        // SAFETY: the rule is ours; null is checked for; the iterator lives no longer than the rule's borrow.
-        let raw = unsafe { sys::nftnl_expr_iter_create(self.raw.as_ptr()) };
-        Expressions(NonNull::new(raw).expect("out of memory"), PhantomData)
-    }
-}
-
-/// The expressions of a rule.
-pub(crate) struct Expressions<'a>(NonNull<sys::nftnl_expr_iter>, PhantomData<&'a Rule>);
-
-impl<'a> Iterator for Expressions<'a> {
-    type Item = ExpressionView<'a>;
-
-    fn next(&mut self) -> Option<ExpressionView<'a>> {
-        // SAFETY: the iterator is ours, and what it returns belongs to the rule that is borrowed for 'a.
-        let raw = NonNull::new(unsafe { sys::nftnl_expr_iter_next(self.0.as_ptr()) })?;
-        Some(ExpressionView(raw, PhantomData))
-    }
-}
-
-impl Drop for Expressions<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the iterator is ours and not used again.
-        unsafe { sys::nftnl_expr_iter_destroy(self.0.as_ptr()) }
-    }
-}
-
-/// An expression inside a rule.
-pub(crate) struct ExpressionView<'a>(NonNull<sys::nftnl_expr>, PhantomData<&'a Rule>);
-
-impl ExpressionView<'_> {
-    /// The name of the expression: `meta`, `cmp`, ...
-    pub(crate) fn kind(&self) -> String {
-        // SAFETY: the expression lives as long as the borrowed rule; every expression has a static name.
-        unsafe { CStr::from_ptr(sys::nftnl_expr_get_str(self.0.as_ptr(), sys::NFTNL_EXPR_NAME as u16)) }
-            .to_string_lossy()
-            .into_owned()
-    }
-}
-
-impl Read for ExpressionView<'_> {
-    fn get(&self, attribute: Attribute) -> Option<&[u8]> {
-        assert!(attribute.owner.to_bytes() == self.kind().as_bytes(), "an attribute of something else");
-        let mut length = 0;
-        // SAFETY: the rule that owns the expression is borrowed shared, so the returned pointer stays valid.
-        unsafe {
-            value(attribute.shape, sys::nftnl_expr_get(self.0.as_ptr(), attribute.id, &mut length), length)
-        }
     }
 }
 
@@ -292,44 +197,13 @@ impl Expression {
     }
 }
 
-impl Set {
-    /// True when the attribute was in the message.
-    pub(crate) fn has(&self, attribute: Attribute) -> bool {
-        assert!(attribute.owner == self.owner);
-        // SAFETY: the set is ours.
-        unsafe { sys::nftnl_set_is_set(self.raw.as_ptr(), attribute.id) }
-    }
-}
-
-/// A message that asks for or lists elements of a set.
+/// A message that asks for the elements of a set.
 pub(crate) struct Elements(Set);
 
 impl Elements {
     /// No elements yet; as a request for a dump that means all.
     pub(crate) fn of(set: Set) -> Self {
         Self(set)
-    }
-
-    /// The elements in a message of a dump; `None` if libnftnl cannot make sense of it.
-    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
-        let set = Set::new();
-        let header = readable(message)?;
-        // SAFETY: `readable` checked alignment and length; what is parsed is copied into the object.
-        (unsafe { sys::nftnl_set_elems_nlmsg_parse(header, set.raw.as_ptr()) } >= 0).then_some(Self(set))
-    }
-
-    /// Calls `each` with every element.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(ElementView<'_>)) {
-        // SAFETY: the set is ours and borrowed for the life of the iterator, which is freed below; `each`
-        // cannot keep the view.
-        unsafe {
-            let iterator = sys::nftnl_set_elems_iter_create(self.0.raw.as_ptr());
-            assert!(!iterator.is_null(), "out of memory");
-            while let Some(raw) = NonNull::new(sys::nftnl_set_elems_iter_next(iterator)) {
-                each(ElementView(raw, PhantomData));
-            }
-            sys::nftnl_set_elems_iter_destroy(iterator);
-        }
     }
 }
 
@@ -341,32 +215,5 @@ impl Object for Elements {
     unsafe fn build(&self, header: *mut nlmsghdr) {
         // SAFETY: the caller promises the room. The object is not changed, whatever the C type says.
         unsafe { sys::nftnl_set_elems_nlmsg_build_payload(header, self.0.raw.as_ptr()) }
-    }
-}
-
-/// An element inside a set.
-pub(crate) struct ElementView<'a>(NonNull<sys::nftnl_set_elem>, PhantomData<&'a Set>);
-
-impl ElementView<'_> {
-    /// True when the attribute was in the message.
-    pub(crate) fn has(&self, attribute: Attribute) -> bool {
-        assert!(attribute.owner == c"element");
-        // SAFETY: the set that owns the element is borrowed.
-        unsafe { sys::nftnl_set_elem_is_set(self.0.as_ptr(), attribute.id) }
-    }
-}
-
-impl Read for ElementView<'_> {
-    fn get(&self, attribute: Attribute) -> Option<&[u8]> {
-        assert!(attribute.owner == c"element" && attribute.shape != Shape::Other);
-        let mut length = 0;
-        // SAFETY: the set that owns the element is borrowed shared, so the returned pointer stays valid.
-        unsafe {
-            value(
-                attribute.shape,
-                sys::nftnl_set_elem_get(self.0.as_ptr(), attribute.id, &mut length),
-                length,
-            )
-        }
     }
 }

@@ -11,7 +11,8 @@ use crate::element::RawElement;
 use crate::expression::Expression;
 use crate::expression_message;
 use crate::message::{elements_of, rules_of, sets_of};
-use crate::nftnl::{Chain, ElementView, Elements, Rule, Set, Table};
+use crate::nftnl::{Chain, Table};
+use crate::parse::{self, Parsed, ParsedRule};
 use crate::value;
 
 /// A table as the kernel holds it.
@@ -71,7 +72,7 @@ pub(crate) fn tables(dumper: &mut Dumper) -> Result<Tables, Failure> {
     let mut tables = Tables::default();
     for family in [Family::Inet, Family::Bridge] {
         dumper.list(GET_TABLE, value::family(family), &Table::new(), "tables", |message| {
-            if let Some(table) = Table::parse(message.bytes) {
+            if let Some(table) = parse::table(message.bytes) {
                 let flags = table.number(TABLE_FLAGS).unwrap_or(0);
                 tables.0.extend(table.text(TABLE_NAME).map(|name| ((family, name), flags)));
             }
@@ -87,7 +88,7 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
     let mut raw = RawTable { flags, ..RawTable::default() };
     let mut foreign: Option<String> = None;
 
-    dumper.list(GET_SET, family, &sets_of(id), "sets", |message| match Set::parse(message.bytes) {
+    dumper.list(GET_SET, family, &sets_of(id), "sets", |message| match parse::set(message.bytes) {
         Some(set) if set.text(SET_TABLE).as_deref() == Some(name) => {
             raw.sets.extend(set.text(SET_NAME).map(|name| (name, raw_set(&set))));
         }
@@ -96,11 +97,11 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
     })?;
     for (set, raw) in &mut raw.sets {
         dumper.list(GET_ELEMENT, family, &elements_of(id, set), "elements", |message| {
-            let Some(elements) = Elements::parse(message.bytes) else {
+            let Some(elements) = parse::elements(message.bytes) else {
                 foreign = Some(format!("elements of set {set} that this version cannot read"));
                 return;
             };
-            elements.for_each(|element| match raw_element(&element) {
+            elements.iter().for_each(|element| match raw_element(element) {
                 Some(element) => raw.elements.push(element),
                 None => raw.foreign = Some("an element with a timeout, a counter or other data"),
             });
@@ -113,18 +114,17 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
         }
     }
 
-    dumper.list(GET_CHAIN, family, &Chain::new(), "chains", |message| match Chain::parse(message.bytes) {
+    dumper.list(GET_CHAIN, family, &Chain::new(), "chains", |message| match parse::chain(message.bytes) {
         Some(chain) if chain.text(CHAIN_TABLE).as_deref() == Some(name) => raw.chains.push(raw_chain(&chain)),
         Some(_) => {}
         None => foreign = Some("a chain that this version cannot read".to_owned()),
     })?;
-    dumper.list(GET_RULE, family, &rules_of(id), "rules", |message| {
-        match Rule::parse(message.bytes) {
-            Some(rule) if rule.text(RULE_TABLE).as_deref() == Some(name) => raw.rules.push(raw_rule(&rule)),
-            Some(_) => {}
-            // libnftnl gives up on expressions that it does not know.
-            None => foreign = Some("a rule with an expression that this version cannot read".to_owned()),
+    dumper.list(GET_RULE, family, &rules_of(id), "rules", |message| match parse::rule(message.bytes) {
+        Some(rule) if rule.attributes.text(RULE_TABLE).as_deref() == Some(name) => {
+            raw.rules.push(raw_rule(&rule));
         }
+        Some(_) => {}
+        None => foreign = Some("a rule that this version cannot read".to_owned()),
     })?;
 
     for (kind, what) in [(GET_OBJECT, "an object"), (GET_FLOWTABLE, "a flowtable")] {
@@ -139,7 +139,7 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
     Ok(raw)
 }
 
-fn raw_set(set: &Set) -> RawSet {
+pub(crate) fn raw_set(set: &Parsed) -> RawSet {
     let unused = [
         (SET_TIMEOUT, "a timeout"),
         (SET_GC_INTERVAL, "a timeout"),
@@ -159,7 +159,7 @@ fn raw_set(set: &Set) -> RawSet {
     }
 }
 
-fn raw_element(element: &ElementView<'_>) -> Option<RawElement> {
+pub(crate) fn raw_element(element: &Parsed) -> Option<RawElement> {
     let unused = [
         ELEMENT_KEY_END,
         ELEMENT_DATA,
@@ -183,7 +183,7 @@ fn raw_element(element: &ElementView<'_>) -> Option<RawElement> {
     })
 }
 
-fn raw_chain(chain: &Chain) -> RawChain {
+pub(crate) fn raw_chain(chain: &Parsed) -> RawChain {
     let base = chain.text(CHAIN_TYPE).zip(chain.number(CHAIN_HOOK)).map(|(chain_type, hook)| {
         let priority = chain.number(CHAIN_PRIORITY).unwrap_or(0) as i32;
         (chain_type, hook, priority, chain.number(CHAIN_POLICY).unwrap_or(POLICY_ACCEPT))
@@ -196,10 +196,10 @@ fn raw_chain(chain: &Chain) -> RawChain {
     }
 }
 
-fn raw_rule(rule: &Rule) -> RawRule {
+pub(crate) fn raw_rule(rule: &ParsedRule) -> RawRule {
     RawRule {
-        chain: rule.text(RULE_CHAIN).unwrap_or_default(),
-        expressions: rule.expressions().map(|expression| expression_message::read(&expression)).collect(),
-        userdata: rule.get(RULE_USERDATA).map(<[u8]>::to_vec),
+        chain: rule.attributes.text(RULE_CHAIN).unwrap_or_default(),
+        expressions: rule.expressions.iter().map(expression_message::read).collect(),
+        userdata: rule.attributes.get(RULE_USERDATA).map(<[u8]>::to_vec),
     }
 }

@@ -49,7 +49,7 @@ impl Message<'_> {
         }
         let errno = u32_at(self.bytes, NLMSG_HEADER)? as i32;
         let text = (self.flags & ERROR_ATTRIBUTES != 0).then(|| self.text()).flatten();
-        Some(Answer { sequence: self.sequence, errno: -errno, text })
+        Some(Answer { sequence: self.sequence, errno: errno.saturating_neg(), text })
     }
 
     fn text(&self) -> Option<String> {
@@ -170,6 +170,15 @@ mod tests {
         assert_eq!(answers[0], Answer { sequence: 7, errno: 2, text: Some("gone".into()) });
         assert_eq!(answers[1], Answer { sequence: 7, errno: 2, text: None });
         assert_eq!(answers.len(), 2);
+    }
+
+    /// Found by fuzzing: the lowest number has no opposite.
+    #[test]
+    fn the_lowest_number_is_an_error_too() {
+        let mut bytes = refusal(0, &[]);
+        bytes[16..20].copy_from_slice(&i32::MIN.to_ne_bytes());
+        let answer = messages(&bytes).next().and_then(|message| message.answer());
+        assert_eq!(answer.map(|answer| answer.errno), Some(i32::MAX));
     }
 
     #[test]

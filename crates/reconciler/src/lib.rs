@@ -13,6 +13,9 @@ mod agent;
 mod blame;
 mod error;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod interfaces;
 mod metrics;
 mod mirror;

@@ -73,7 +73,7 @@ pub(super) fn messages(mut bytes: &[u8]) -> Vec<Received> {
 fn read(kind: u16, flags: u16, payload: &[u8]) -> Option<Message> {
     let update = match kind {
         DONE => return Some(Message::Done),
-        ERROR => return Some(Message::Answer(-i32::from_ne_bytes(bytes_at(payload, 0)?))),
+        ERROR => return Some(Message::Answer(i32::from_ne_bytes(bytes_at(payload, 0)?).saturating_neg())),
         NEW_LINK | DELETE_LINK => link(kind, payload)?,
         NEW_ADDRESS | DELETE_ADDRESS => return address(kind, payload),
         NEW_ROUTE | DELETE_ROUTE => route(kind, flags, payload)?,

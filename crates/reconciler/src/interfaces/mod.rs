@@ -37,3 +37,14 @@ pub use links::{HostRoute, Inside, Link, LinkKind, Links, Look, Snapshot, Update
 pub use preconditions::{BridgeHooks, IpvsInUse, bridge_hooks, check_ipvs};
 pub use unknown::UnknownRule;
 pub use watch::{Watch, WatchError};
+
+/// Reads whatever bytes as what the kernel says of links, and keeps account of it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn hear_anything(bytes: &[u8]) {
+    let mut links = Links::default();
+    for received in message::messages(bytes) {
+        if let message::Message::Update(update) = received.message {
+            links.apply(update);
+        }
+    }
+}

@@ -95,3 +95,24 @@ pub fn start(client: Client, options: WatchOptions, events: mpsc::Sender<WatchEv
     }
     tasks
 }
+
+/// Reads whatever bytes as what a server sends, once as a page of a list and once as lines of a stream. The first byte
+/// decides of which kind, and in which pieces they arrive.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    let [choice, text @ ..] = bytes else { return };
+    let kind = Kind::ALL[usize::from(*choice) % Kind::ALL.len()];
+    let understand = |tree: &podwall_policy::Tree| drop(format!("{:?}", object::read_object(kind, tree)));
+    let mut cutter = page::Cutter::default();
+    for mut piece in text.chunks(1 + usize::from(*choice) / Kind::ALL.len()) {
+        while let Ok(Some(item)) = cutter.cut(&mut piece) {
+            object::parse_item(kind, item).iter().for_each(understand);
+        }
+    }
+    let _ = cutter.finish();
+    for line in text.split(|byte| *byte == b'\n') {
+        if let Ok(object::Event::Object { tree, .. }) = object::read_event(kind, line) {
+            understand(&tree);
+        }
+    }
+}

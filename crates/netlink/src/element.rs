@@ -1,9 +1,8 @@
 //! Elements of sets as the kernel keeps them.
 //!
 //! A range is two elements there, its first key and, marked as an end, the key after its last. A range up to the
-//! last key of all has no end. nft writes the ranges of anonymous sets without an end where the next range
-//! follows at once, and starts most sets with an end at zero, which matches nothing; we write neither, and read
-//! both.
+//! last key of all has no end. In an anonymous set there is no end where the next range follows at once. nft starts
+//! most sets with an end at zero, which matches nothing; we do not write it, and read it.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +58,21 @@ pub(crate) fn encode(key: &Key, element: &Element) -> Vec<RawElement> {
             raw
         }
     }
+}
+
+/// What the elements of an anonymous set are. Where a range follows another at once, the end of the one is left out, as
+/// nft does: of the two elements of that key, kernels such as 5.10 may meet the end first, and for an anonymous set that is
+/// their answer. The first key of the second range was then in none.
+pub(crate) fn encode_constant(elements: &BTreeMap<Key, Element>) -> Vec<Vec<RawElement>> {
+    let mut all: Vec<Vec<RawElement>> = Vec::with_capacity(elements.len());
+    for (key, element) in elements {
+        let raw = encode(key, element);
+        if let Some(before) = all.last_mut() {
+            before.retain(|it| !(it.end && it.key == raw[0].key));
+        }
+        all.push(raw);
+    }
+    all
 }
 
 /// What a key is in a message that removes it.
@@ -141,8 +155,11 @@ mod tests {
         let mut raw: Vec<_> = elements.iter().flat_map(|(key, element)| encode(key, element)).collect();
         raw.reverse();
         assert_eq!(decode(&[ValueType::Port], true, true, raw.clone()), Ok(elements.clone()));
-        // As nft writes anonymous sets.
-        raw.retain(|raw| !(raw.end && raw.key != [0, 8]));
+        // As anonymous sets are written: an end where nothing follows, and none elsewhere.
+        let mut raw = encode_constant(&elements).concat();
+        let ends: Vec<_> = raw.iter().filter(|raw| raw.end).map(|raw| raw.key.clone()).collect();
+        assert_eq!(ends, [[0, 8]]);
+        // nft's.
         raw.push(RawElement { key: vec![0, 0], end: true, verdict: None, userdata: None });
         assert_eq!(decode(&[ValueType::Port], true, true, raw), Ok(elements));
     }

@@ -171,8 +171,7 @@ fn put_rule(batch: &mut Batch, table: &TableId, chain: &Name, content: &Rule) ->
         return Err("a rule of more than 128 expressions");
     }
     for (id, name, content) in &anonymous {
-        let raw: Vec<_> =
-            content.elements.iter().map(|(key, element)| element::encode(key, element)).collect();
+        let raw = element::encode_constant(&content.elements);
         let mut message = definition(*id, table, name, content, SET_ANONYMOUS | SET_CONSTANT)?;
         message.set_number(SET_SIZE, raw.iter().map(Vec::len).sum::<usize>() as u32);
         batch.push(table.family, NEW_SET, CREATE, &message);

@@ -6,31 +6,17 @@
 //! with pods a, b and c (labelled pod=a and so on; c of x has no labels; a of x declares port http = 80/TCP,
 //! b of x http = 8080/TCP and dns = 53/UDP) on two nodes: a on node-1, b and c on node-2.
 
-mod blocks;
-mod cluster;
-mod defaults;
-mod nodes;
-mod peers;
-mod ports;
+mod table;
 mod unseen;
 
 use std::collections::BTreeSet;
 
-use podwall_policy::{Exemption, Grant, ObjectKey, Verdict};
+use podwall_policy::{Cluster, Decision, Exemption, Grant, ObjectKey, Verdict, evaluate};
 
-use cluster::{cluster, decide};
+use table::{cases, cluster, flow, words};
 
-/// `S1, S2: what they say`, the specs of policies (each with its namespace), and lines
-/// `FROM -> TO PROTOCOL/PORT yes|no`.
-type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-/// The same, and other objects.
-type WithObjects = (Case, &'static str);
-
-/// All cases, with their other objects.
-fn cases() -> impl Iterator<Item = WithObjects> {
-    let plain = [defaults::CASES, peers::CASES, nodes::CASES, ports::CASES, blocks::CASES];
-    let with_objects = [peers::WITH_OBJECTS, nodes::WITH_OBJECTS, ports::WITH_OBJECTS, blocks::WITH_OBJECTS];
-    plain.concat().into_iter().map(|case| (case, "")).chain(with_objects.concat())
+fn decide(cluster: &Cluster, from: &str, to: &str, spoken: &str) -> Decision {
+    evaluate(cluster, &flow(cluster, [from, to, spoken]))
 }
 
 #[test]
@@ -40,12 +26,9 @@ fn every_connection_is_judged_as_the_clauses_say() {
         let cluster = cluster(policies, objects);
         assert!(cluster.policies.len() >= policies.len(), "{clause}");
         for line in expectations.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [from, "->", to, spoken, expected @ ("yes" | "no")] = words[..] else {
-                panic!("{clause}: {line}")
-            };
-            let decision = decide(&cluster, from, to, spoken);
-            if decision.allowed() != (expected == "yes") {
+            let (asked, expected) = words(line);
+            let decision = evaluate(&cluster, &flow(&cluster, asked));
+            if decision.allowed() != expected {
                 wrong.push(format!("{clause}\n  {line}\n  {decision:?}"));
             }
         }

@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 
 use podwall_policy::read::{Source, read};
-use podwall_policy::{
-    Cluster, Decision, Endpoint, Flow, ObjectKey, PlacementOptions, Protocol, Transport, evaluate, place,
-};
+use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, PlacementOptions, Protocol, Transport, place};
 
 /// The cluster with these policies (namespace and spec), and with other objects, which replace those of their name.
 pub fn cluster(policies: &[(&str, &str)], objects: &str) -> Cluster {
@@ -75,8 +73,8 @@ fn endpoint(cluster: &Cluster, text: &str) -> Endpoint {
     Endpoint::Pod { pod: key, address }
 }
 
-/// What is said of `from` opening a connection to `to`, speaking `TCP/80` or `Other`.
-pub fn decide(cluster: &Cluster, from: &str, to: &str, spoken: &str) -> Decision {
+/// `from` opens a connection to `to`, speaking `TCP/80` or `Other`.
+pub fn flow(cluster: &Cluster, [from, to, spoken]: [&str; 3]) -> Flow {
     let transport = match spoken.split_once('/') {
         None => Transport::Other,
         Some((protocol, port)) => {
@@ -99,5 +97,5 @@ pub fn decide(cluster: &Cluster, from: &str, to: &str, spoken: &str) -> Decision
         }
         other => other,
     };
-    evaluate(cluster, &Flow { from, to, transport })
+    Flow { from, to, transport }
 }

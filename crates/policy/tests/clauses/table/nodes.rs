@@ -1,6 +1,6 @@
 //! Nodes, the pod itself, and pods that come and go: S60 to S89.
 
-use crate::{Case, WithObjects};
+use super::{Case, WithObjects};
 
 pub const CASES: &[Case] = &[
     (

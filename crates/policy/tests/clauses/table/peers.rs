@@ -1,6 +1,6 @@
 //! Whom a rule names: S30 to S49.
 
-use crate::{Case, WithObjects};
+use super::{Case, WithObjects};
 
 pub const CASES: &[Case] = &[
     (

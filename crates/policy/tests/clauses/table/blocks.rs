@@ -1,6 +1,6 @@
 //! Blocks, families, Services, and what the API server would not have let pass: S130 to S166.
 
-use crate::{Case, WithObjects};
+use super::{Case, WithObjects};
 
 pub const CASES: &[Case] = &[
     (

@@ -1,6 +1,6 @@
 //! What a rule lets be spoken: S90 to S125.
 
-use crate::{Case, WithObjects};
+use super::{Case, WithObjects};
 
 pub const CASES: &[Case] = &[
     (

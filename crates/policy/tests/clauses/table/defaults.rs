@@ -1,6 +1,6 @@
 //! Who is isolated, and what is meant by what is not written: S1 to S29.
 
-use crate::Case;
+use super::Case;
 
 pub const CASES: &[Case] = &[
     ("S4: not isolated, everything is allowed", &[], "x/a -> y/b TCP/80 yes\noutside -> x/a UDP/53 yes"),

@@ -22,7 +22,7 @@ const fn trap(issue: &'static str, what: &'static str, noticed_by: Notice) -> Tr
 }
 
 const PATH: &str = "crates/compiler/tests/properties/path.rs";
-const EVENTS: &str = "crates/conformance/tests/events.rs";
+const EVENTS: &str = "crates/conformance/tests/events/main.rs";
 const LARGE: &str = "crates/netlink/tests/kernel/size.rs";
 const REFEREE: &str = "integration/tests/referee.rs";
 

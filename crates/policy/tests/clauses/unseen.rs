@@ -22,30 +22,65 @@ pub const PARTS: &[(u32, u32)] = &[
 /// Those with a letter behind the number.
 pub const LETTERED: &[&str] = &["S29a", "S29b", "S29c", "S29d"];
 
-/// What cannot be seen in a verdict, and where it is seen instead.
-pub const UNSEEN: &[(&str, &str)] = &[
-    ("S9", "closed at birth is about time: crates/lab and the golden cases unknown-pods"),
-    ("S50", "a reply opens nothing: the first rule of `forward`; every answered probe of the lab"),
-    ("S51", "the same for a pod that may not open anything: the scenarios with egress denied"),
-    ("S52", "what conntrack takes for one UDP connection is the kernel's"),
-    ("S53", "what becomes of a live connection is left open by the specification"),
-    ("S54", "revocation is about connections that live: the agent's suite"),
-    ("S55", "a retry after a change is a new connection: the steps of the lab"),
-    ("S56", "the order of hooks: the interpreted ruleset, way.rs"),
-    ("S57", "the state `invalid` is judged as new: no rule of ours names it"),
-    ("S72", "ClusterNetworkPolicy is not read yet"),
-    ("S80", "a connection needs an address, and who has none is no end of one"),
-    ("S83", "about interfaces that outlive their pod: `Closed` of the compiler"),
-    ("S86", "about a change of state: the conformance cases lifecycle/namespace-*"),
-    ("S93", "a flow has no source port, and no rule of ours names one"),
-    ("S110", "about when names may change: lifecycle/name-means-another-port"),
-    ("S113", "multihomed SCTP is the kernel's connection tracking"),
-    ("S122", "not filtered: neighbour discovery and DHCP are open in the properties"),
-    ("S123", "fragments are put together before our hooks"),
-    ("S124", "extension headers: `meta l4proto` in the golden rulesets"),
-    ("S137", "where NAT happens: the lab's Services, scenario a07-service"),
-    ("S153", "br_netfilter: the lab's layout bridged"),
-    ("S154", "a headless Service is its pods' addresses: a07-service"),
-    ("S156", "IPVS is refused, not judged"),
-    ("S164", "no status and no semantic admission: nothing to judge"),
+/// Where a clause is seen instead: a file of the repository and a word in it; or nowhere, because it is not ours.
+pub type Elsewhere = Option<(&'static str, &'static str)>;
+
+const PACKETS: &str = "crates/conformance/tests/clauses/packets.rs";
+
+/// What cannot be seen in a verdict over a connection, and why.
+pub const UNSEEN: &[(&str, &str, Elsewhere)] = &[
+    ("S9", "about a pod that is not known yet, so that no verdict can name it", Some((PACKETS, "fn s9_"))),
+    ("S50", "about packets of a connection that is there", Some((PACKETS, "fn s50_s51_"))),
+    ("S51", "about packets of a connection that is there", Some((PACKETS, "fn s50_s51_"))),
+    ("S52", "what counts as one UDP connection, and for how long, is the kernel's connection tracking", None),
+    ("S53", "what becomes of a live connection is left open here, and decided in S54", None),
+    ("S54", "about connections that live", Some((PACKETS, "fn s54_"))),
+    (
+        "S55",
+        "about two states: a retry after the change is a new connection, with packets",
+        Some(("crates/conformance/src/families/actions.rs", "deny-then-allow-all")),
+    ),
+    (
+        "S56",
+        "about the order of hooks: both nodes on the way must let a packet pass, interpreted",
+        Some(("crates/compiler/tests/properties/way.rs", "way.into_iter().all")),
+    ),
+    ("S57", "about packets that connection tracking cannot place", Some((PACKETS, "fn s57_"))),
+    ("S72", "about ClusterNetworkPolicy, which is not read", None),
+    (
+        "S80",
+        "a connection needs an address, and offline every pod is given one: with packets, before and after",
+        Some(("integration/tests/agent_faults/births.rs", "report_pod")),
+    ),
+    (
+        "S83",
+        "about an interface whose pod is gone, so that no verdict can name it",
+        Some((PACKETS, "fn s83_")),
+    ),
+    ("S93", "a connection, as we ask for it, has no source port", Some((PACKETS, "fn s93_"))),
+    (
+        "S110",
+        "about when a name may change its meaning",
+        Some(("crates/conformance/src/families/lifecycle.rs", "name-means-another-port")),
+    ),
+    ("S113", "what an SCTP association of several addresses is, is the kernel's connection tracking", None),
+    ("S122", "about packets that open no connection", Some((PACKETS, "fn s122_"))),
+    ("S123", "fragments are put together by connection tracking before any hook of ours", None),
+    ("S124", "about headers of a packet", Some((PACKETS, "fn s124_"))),
+    (
+        "S137",
+        "about where addresses are translated: with packets through Services",
+        Some(("integration/scenarios/a07-service/expect.yaml", "via")),
+    ),
+    (
+        "S153",
+        "about the kernel's settings for bridges",
+        Some(("crates/reconciler/src/interfaces/preconditions.rs", "bridge-nf-call-iptables")),
+    ),
+    (
+        "S156",
+        "IPVS goes round the hook of ours: it is refused, and not judged",
+        Some(("crates/reconciler/src/interfaces/preconditions.rs", "check_ipvs")),
+    ),
+    ("S164", "that the API has no status and admits what makes no sense allows and denies nothing", None),
 ];

@@ -214,4 +214,16 @@ pub const WITH_OBJECTS: &[WithObjects] = &[
             "\nspec: {podSelector: {}}\n",
         ),
     ),
+    (
+        (
+            "S154: who calls a headless Service calls its pods, and who calls an external name calls an address",
+            &[(
+                "y",
+                "podSelector: {}\npolicyTypes: [Egress]\negress: [{to: [{namespaceSelector: {matchLabels: {ns: x}}, podSelector: {matchLabels: {pod: b}}}]}]",
+            )],
+            "y/a -> x/b TCP/80 yes\ny/a -> x/a TCP/80 no\ny/a -> outside TCP/80 no",
+        ),
+        "apiVersion: v1\nkind: Service\nmetadata: {name: headless, namespace: x}\nspec: {clusterIP: None, selector: {pod: b}, ports: [{port: 80}]}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {name: elsewhere, namespace: x}\nspec: {type: ExternalName, externalName: example.com}\n",
+    ),
 ];

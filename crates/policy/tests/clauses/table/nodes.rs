@@ -131,4 +131,13 @@ pub const WITH_OBJECTS: &[WithObjects] = &[
         ),
         "apiVersion: v1\nkind: Pod\nmetadata: {name: pending, namespace: x, labels: {who: early}}\nspec: {nodeName: node-2}\nstatus: {phase: Pending, podIP: 10.244.1.79}\n",
     ),
+    (
+        (
+            "S86: a policy of a namespace that is being deleted applies until it is gone, and its pods are peers as long",
+            &[("x", "podSelector: {}\ningress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]")],
+            "y/a -> x/a TCP/80 yes\nz/a -> x/a TCP/80 no\nx/b -> x/a TCP/80 no",
+        ),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: {ns: x}, deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {phase: Terminating}\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata: {name: y, labels: {ns: y}, deletionTimestamp: '2026-01-01T00:00:00Z'}\nstatus: {phase: Terminating}\n",
+    ),
 ];

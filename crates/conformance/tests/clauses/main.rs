@@ -2,9 +2,10 @@
 //! node on the way does, interpreted. A compiler that shared a mistake with the reading of the specification would still
 //! not have it from here.
 
-#[path = "../../policy/tests/clauses/table/mod.rs"]
+mod packets;
+#[path = "../../../policy/tests/clauses/table/mod.rs"]
 mod table;
-#[path = "../../compiler/tests/properties/way.rs"]
+#[path = "../../../compiler/tests/properties/way.rs"]
 #[allow(dead_code)] // forged sources: the properties' business
 mod way;
 

@@ -1,5 +1,6 @@
 //! Traps in what the kernel is given: refused as a whole, or open for a moment.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use podwall_conformance::cases;
@@ -161,4 +162,28 @@ fn selectors_are_added_and_not_multiplied() {
     let inet = rulesets[0].tables.iter().find(|(id, _)| id.family == Family::Inet).unwrap().1;
     assert!(inet.chains.len() < 20, "{} chains", inet.chains.len());
     assert!(rulesets[0].to_string().len() < 100_000, "{} bytes", rulesets[0].to_string().len());
+}
+
+/// kube-router #2064: an `nft` for each policy and each pod, of whatever version the image has. What a node runs starts
+/// no program at all.
+#[test]
+fn what_is_installed_runs_no_other_program() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = 0;
+    for name in ["policy", "compiler", "ruleset", "netlink", "reconciler"] {
+        let mut folders = vec![crates.join(name).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of sources") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(!text.contains("process::Command"), "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 100, "only {files} files");
 }

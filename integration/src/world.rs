@@ -142,7 +142,12 @@ impl World {
         match first {
             Order::Link => self.link_pod(key, pod).and_then(|()| self.report_pod(key, pod)),
             Order::Object => self.report_pod(key, pod).and_then(|()| self.link_pod(key, pod)),
+        }?;
+        if pod.terminating {
+            let grace = json!({"gracePeriodSeconds": 3600});
+            self.objects.call(Method::DELETE, &objects::one(Kind::Pod, key), grace)?;
         }
+        Ok(())
     }
 
     /// Ends a pod and deletes it, in this order.
@@ -197,6 +202,17 @@ impl World {
         let before = self.linked.pods.clone();
         for key in before.keys().filter(|key| !same_but_labels(cluster.pods.get(key), before.get(key))) {
             self.remove_pod(key, Order::Object)?;
+        }
+        let used: BTreeSet<&str> = cluster
+            .namespaces
+            .keys()
+            .chain(cluster.pods.keys().map(|key| &key.namespace))
+            .map(|it| &**it)
+            .collect();
+        for key in self.objects.keys(Kind::Namespace)? {
+            if !used.contains(&*key.name) && !SYSTEM_NAMESPACES.contains(&&*key.name) {
+                self.objects.delete(Kind::Namespace, &key)?;
+            }
         }
         for policy in policies {
             self.objects.put(Kind::NetworkPolicy, policy)?;

@@ -29,10 +29,18 @@ test: tools kube ## all tests: units, properties, the kernel as referee, scenari
 	$(CARGO) test --workspace
 
 .PHONY: conformance
-conformance: tools ## right beyond doubt: all cases by packets, ten million connections, figures (3 to 15 minutes)
+conformance: tools kube ## right beyond doubt: all cases by packets, some through agents, ten million flows (10 to 20 minutes)
 	$(CARGO) test --package podwall-policy --test clauses
-	$(CARGO) test --package podwall-conformance --test traps --test events
+	$(CARGO) test --package podwall-conformance --test clauses --test traps --test events --test bounds
+	PODWALL_PATHS=200 $(CARGO) test --package podwall-conformance --test kernel_path
+	$(CARGO) build --package podwall
+	$(CARGO) test --package podwall-integration --test agent_cases
 	$(CARGO) test --package podwall-conformance --test conformance -- --all
+
+.PHONY: bugs
+bugs: tools ## five bugs put in on purpose: which tests notice? (10 minutes)
+	@./.ci/tools rsync patch git
+	crates/conformance/bugs/run
 
 SECONDS ?= 60
 .PHONY: fuzz

@@ -20,13 +20,14 @@ type ConnectionSeeds = Vec<(u8, u8, u8, bool, bool)>;
 
 #[test]
 fn whatever_happens_the_engine_ends_where_the_reference_does() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(SEQUENCES);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let cases = number("PROPTEST_CASES").unwrap_or(SEQUENCES);
     let failure_persistence =
         Some(Box::new(FileFailurePersistence::Direct("tests/properties/engine.regressions")) as Box<_>);
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
         failure_persistence,
-        max_shrink_iters: 20_000,
+        max_shrink_iters: number("PROPTEST_MAX_SHRINK_ITERS").unwrap_or(20_000),
         ..ProptestConfig::default()
     });
     let events = prop::collection::vec(event(), 1..2 * EVENTS_PER_SEQUENCE);

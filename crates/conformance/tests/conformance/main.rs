@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `cargo test` takes all cases for the first, a sample for the second and little of the third; `-- --all` takes all of
-//! everything. `-- peers/` takes the cases whose names contain `peers/`. `PODWALL_SEED` chooses another sample.
+//! everything. `-- peers/` takes the cases whose names contain `peers/`, `-- --only=packets` one judge. `PODWALL_SEED` chooses another sample.
 
 #[path = "../../../compiler/tests/properties/cluster.rs"]
 mod cluster;
@@ -44,13 +44,19 @@ fn main() -> ExitCode {
     let chosen: Vec<Case> = cases().into_iter().filter(fits).collect();
     let seed = std::env::var("PODWALL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let count = if all || !filters.is_empty() { chosen.len() } else { SAMPLE };
+    let wanted = |stage: &str| {
+        !arguments.iter().any(|it| it.starts_with("--only=") && it != &format!("--only={stage}"))
+    };
     let started = Instant::now();
-    let mut stages = vec![
-        interpreted::judge(&chosen),
-        packets::judge(&sample(chosen, count, seed)),
-        packets::judge_unenforced(),
-    ];
-    if filters.is_empty() {
+    let mut stages = Vec::new();
+    if wanted("interpreted") {
+        stages.push(interpreted::judge(&chosen));
+    }
+    if wanted("packets") {
+        stages.push(packets::judge(&sample(chosen, count, seed)));
+        stages.push(packets::judge_unenforced());
+    }
+    if wanted("generated") && filters.is_empty() {
         let (clusters, connections) = if all { LONG } else { SHORT };
         let mut generated = flows::judge(clusters, connections, seed);
         if all && (generated.programs.len() < WANTED.0 || generated.probes < WANTED.1) {

@@ -107,6 +107,19 @@ impl Agent {
         self.process = None;
     }
 
+    /// How long its repairs of its table took since it was last started or before, as its log says: from the first
+    /// notification to the end, and of that, from sending to the kernel's acknowledgement.
+    pub fn repairs(&self) -> Result<Vec<(Duration, Duration)>> {
+        let log = std::fs::read_to_string(self.folder.join(format!("{}.log", self.node)))?;
+        let one = |line: &str| Some((field(line, "since_noticed=")?, field(line, "acknowledged=")?));
+        Ok(log.lines().filter_map(one).collect())
+    }
+
+    /// The last lines of its log, with its own times.
+    pub fn log_end(&self) -> String {
+        self.process.as_ref().map(Process::log_end).unwrap_or_default()
+    }
+
     /// Its process number, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
@@ -122,8 +135,7 @@ impl Agent {
                 return Ok(started.elapsed());
             }
             if started.elapsed() > limit {
-                let end = self.process.as_ref().map(Process::log_end).unwrap_or_default();
-                bail!("the agent of {} is not ready after {limit:?}:\n{end}", self.node);
+                bail!("the agent of {} is not ready after {limit:?}:\n{}", self.node, self.log_end());
             }
             sleep(Duration::from_millis(5));
         }
@@ -143,6 +155,15 @@ impl Agent {
     pub fn namespace(&self) -> &NetworkNamespace {
         &self.namespace
     }
+}
+
+/// A duration in a line of a log.
+fn field(line: &str, name: &str) -> Option<Duration> {
+    let text = line.split_once(name)?.1.split(' ').next()?;
+    let (number, unit_s) = [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)]
+        .into_iter()
+        .find_map(|(unit, unit_s)| Some((text.strip_suffix(unit)?, unit_s)))?;
+    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * unit_s))
 }
 
 /// Test programs are in the folder `deps` beside it.

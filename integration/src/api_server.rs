@@ -23,6 +23,15 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// The token of the administrator, of a server that nobody else can reach.
 const ADMIN_TOKEN: &str = "administrator";
 
+/// Which way what etcd has is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To where it is kept.
+    BackUp,
+    /// From there, in place of what is there now.
+    Restore,
+}
+
 /// An API server with the objects of `deploy/base/rbac.yaml`. It ends when it is dropped or this process dies; its folder
 /// goes when it is dropped.
 pub struct ApiServer {
@@ -31,7 +40,23 @@ pub struct ApiServer {
     binaries: PathBuf,
     etcd: Option<Process>,
     server: Option<Process>,
+    hidden: Option<Process>,
 }
+
+/// Where a server is reached, and the folder of its certificate.
+#[derive(Debug, Clone, Copy)]
+struct Door {
+    name: &'static str,
+    bind: &'static str,
+    address: &'static str,
+    port: u16,
+}
+
+/// Every namespace of the lab reaches this one.
+const PUBLIC: Door = Door { name: "kube-apiserver", bind: "0.0.0.0", address: ADDRESS, port: 6443 };
+/// And this one nobody but us: it is on the loopback of our namespace.
+const HIDDEN: Door =
+    Door { name: "kube-apiserver-hidden", bind: "127.0.0.1", address: "127.0.0.1", port: 6444 };
 
 impl ApiServer {
     /// Starts one that keeps everything in `folder`, which is emptied first.
@@ -56,31 +81,65 @@ impl ApiServer {
         run("openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &key])?;
         run("ip", &["link", "set", "lo", "up"])?;
         run("ip", &["address", "replace", &format!("{ADDRESS}/32"), "dev", "lo"])?;
-        let mut server = Self { folder, kept: false, binaries, etcd: None, server: None };
+        let mut server = Self { folder, kept: false, binaries, etcd: None, server: None, hidden: None };
         server.resume()?;
         server.create_service_account()?;
         Ok(server)
     }
 
-    /// Ends both processes at once; what they know stays in the folder.
+    /// Ends all processes at once; what they know stays in the folder.
     pub fn stop(&mut self) {
         self.server = None;
+        self.hidden = None;
         self.etcd = None;
     }
 
-    /// Starts both again on what they knew, and waits until the server is ready.
+    /// Starts it again on what it knew, and waits until it is ready.
     pub fn resume(&mut self) -> Result<()> {
+        self.server = Some(self.open(PUBLIC, &self.admin())?);
+        Ok(())
+    }
+
+    /// While the server is away: another one with the same objects, which no agent can reach.
+    pub fn start_hidden(&mut self) -> Result<Objects> {
+        let kubeconfig = self.folder.join("hidden.kubeconfig");
+        self.hidden = Some(self.open(HIDDEN, &kubeconfig)?);
+        Objects::new(&kubeconfig)
+    }
+
+    /// Ends that one.
+    pub fn stop_hidden(&mut self) {
+        self.hidden = None;
+    }
+
+    /// Keeps a copy of what etcd has, which must be stopped, or puts it back.
+    pub fn copy_storage(&self, direction: Direction) -> Result<()> {
+        ensure!(self.etcd.is_none(), "etcd runs");
+        let (own, backup) = (self.folder.join("etcd"), self.folder.join("etcd.backup"));
+        let (from, to) = match direction {
+            Direction::BackUp => (own, backup),
+            Direction::Restore => (backup, own),
+        };
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        run("cp", &["-r", &from.display().to_string(), &to.display().to_string()])
+    }
+
+    /// Starts a server, and etcd when it does not run, and waits until the server is ready.
+    fn open(&mut self, door: Door, kubeconfig: &Path) -> Result<Process> {
         let started = Instant::now();
         let log = |name: &str| self.folder.join(format!("{name}.log"));
-        let etcd = self.etcd_arguments();
-        self.etcd = Some(Process::start(&self.binaries.join("etcd"), etcd, &log("etcd"))?);
-        let arguments = self.server_arguments();
-        self.server =
-            Some(Process::start(&self.binaries.join("kube-apiserver"), arguments, &log("kube-apiserver"))?);
+        if self.etcd.is_none() {
+            let etcd = Process::start(&self.binaries.join("etcd"), self.etcd_arguments(), &log("etcd"))?;
+            self.etcd = Some(etcd);
+        }
+        let arguments = self.server_arguments(door);
+        let mut server = Process::start(&self.binaries.join("kube-apiserver"), arguments, &log(door.name))?;
         loop {
-            self.etcd.iter_mut().chain(&mut self.server).try_for_each(Process::check)?;
-            match self.is_ready() {
-                Ok(()) => return Ok(()),
+            self.etcd.iter_mut().chain([&mut server]).try_for_each(Process::check)?;
+            match self.is_ready(door, kubeconfig) {
+                Ok(()) => return Ok(server),
                 Err(error) if started.elapsed() > START_LIMIT => {
                     return Err(error).context("the API server does not become ready");
                 }
@@ -114,13 +173,13 @@ impl ApiServer {
         vec![format!("--data-dir={}", data.display()), "--unsafe-no-fsync".into(), "--log-level=warn".into()]
     }
 
-    fn server_arguments(&self) -> Vec<String> {
+    fn server_arguments(&self, door: Door) -> Vec<String> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         vec![
             "--etcd-servers=http://127.0.0.1:2379".into(),
-            format!("--cert-dir={}", file("certificates")),
-            "--bind-address=0.0.0.0".into(),
-            "--secure-port=6443".into(),
+            format!("--cert-dir={}", certificates(&self.folder, door).display()),
+            format!("--bind-address={}", door.bind),
+            format!("--secure-port={}", door.port),
             format!("--advertise-address={ADDRESS}"),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-key-file={}", file("key")),
@@ -137,9 +196,9 @@ impl ApiServer {
         ]
     }
 
-    fn is_ready(&self) -> Result<()> {
-        self.write_kubeconfig(&self.admin(), ADMIN_TOKEN)?;
-        let admin = Objects::new(&self.admin())?;
+    fn is_ready(&self, door: Door, kubeconfig: &Path) -> Result<()> {
+        self.write_kubeconfig(door, kubeconfig, ADMIN_TOKEN)?;
+        let admin = Objects::new(kubeconfig)?;
         for path in ["/readyz", "/api/v1/namespaces/default", "/api/v1/namespaces/kube-system"] {
             admin.call(Method::GET, path, Json::Null)?;
         }
@@ -147,10 +206,10 @@ impl ApiServer {
     }
 
     /// The server makes its own certificate when it starts.
-    fn write_kubeconfig(&self, path: &Path, token: &str) -> Result<()> {
-        let certificate = self.folder.join("certificates/apiserver.crt");
+    fn write_kubeconfig(&self, door: Door, path: &Path, token: &str) -> Result<()> {
+        let certificate = certificates(&self.folder, door).join("apiserver.crt");
         ensure!(certificate.exists(), "there is no certificate yet");
-        let server = format!("https://{ADDRESS}:6443");
+        let server = format!("https://{}:{}", door.address, door.port);
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority": certificate}}],
@@ -177,7 +236,7 @@ impl ApiServer {
                              "spec": {"expirationSeconds": 86_400}});
         let answer = admin.call(Method::POST, path, request)?;
         let token = answer["status"]["token"].as_str().context("the API server gave no token")?;
-        self.write_kubeconfig(&self.agent(), token)
+        self.write_kubeconfig(PUBLIC, &self.agent(), token)
     }
 }
 
@@ -188,6 +247,10 @@ impl Drop for ApiServer {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+fn certificates(folder: &Path, door: Door) -> PathBuf {
+    folder.join(format!("{}.certificates", door.name))
 }
 
 fn default_binaries() -> PathBuf {

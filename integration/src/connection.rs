@@ -33,6 +33,9 @@ struct Client {
     socket: Socket,
     /// The last round that it answered.
     answered: Option<u32>,
+    /// When that was heard.
+    heard: Instant,
+    longest_silence: Duration,
 }
 
 enum Socket {
@@ -105,6 +108,18 @@ impl Connections {
         self.clients.iter().filter(|client| asked(client).is_some_and(|asked| asked > moment)).count()
     }
 
+    /// Begins to measure silence.
+    pub fn begin_silence(&mut self) {
+        for client in &mut self.clients {
+            (client.heard, client.longest_silence) = (Instant::now(), Duration::ZERO);
+        }
+    }
+
+    /// How long any of them was not heard of at most, since that began.
+    pub fn longest_silence(&self) -> Duration {
+        self.clients.iter().map(|it| it.longest_silence.max(it.heard.elapsed())).max().unwrap_or_default()
+    }
+
     /// How long after `moment` the first question was asked that nobody answered any more; `None` while somebody
     /// answers.
     pub fn silent_after(&self, moment: Instant) -> Option<Duration> {
@@ -137,7 +152,7 @@ impl Client {
                 Socket::Udp(socket)
             }
         };
-        Ok(Self { socket, answered: None })
+        Ok(Self { socket, answered: None, heard: Instant::now(), longest_silence: Duration::ZERO })
     }
 
     fn ask(&mut self, round: u32) -> Result<()> {
@@ -159,7 +174,11 @@ impl Client {
             let length = ignore_silence(heard)?;
             // A stream may hold several answers; the last one counts.
             match buffer[..length].as_chunks().0.last() {
-                Some(answer) => self.answered = Some(u32::from_be_bytes(*answer)),
+                Some(answer) => {
+                    self.answered = Some(u32::from_be_bytes(*answer));
+                    self.longest_silence = self.longest_silence.max(self.heard.elapsed());
+                    self.heard = Instant::now();
+                }
                 None => return Ok(()),
             }
         }

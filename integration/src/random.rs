@@ -114,6 +114,20 @@ impl Driver {
         world.objects.call_all(calls)
     }
 
+    /// Removes all that it has made but namespaces.
+    pub fn end(&mut self, world: &mut World) -> Result<()> {
+        for key in std::mem::take(&mut self.policies) {
+            world.objects.delete(Kind::NetworkPolicy, &key)?;
+        }
+        for key in std::mem::take(&mut self.distant) {
+            world.objects.delete(Kind::Pod, &key)?;
+        }
+        for key in std::mem::take(&mut self.pods).into_keys() {
+            world.remove_pod(&key, Order::Object)?;
+        }
+        Ok(())
+    }
+
     /// Makes one change, and says which.
     pub fn change(&mut self, world: &mut World) -> Result<String> {
         match self.random.below(10) {

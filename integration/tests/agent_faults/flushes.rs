@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use podwall_integration::arena::{UDP, enforced, party};
-use podwall_integration::{ApiServer, Shot, finish_all};
+use podwall_integration::{ApiServer, Shot, Spread, finish_all, is_full};
 use podwall_lab::Layout;
 
 /// For how long a node may be open.
 const LIMIT: Duration = Duration::from_secs(1);
+/// And in 99 of 100 times, when it is measured in full.
+const P99_LIMIT: Duration = Duration::from_millis(50);
 /// Between two flushes.
 const PAUSE: Duration = Duration::from_millis(400);
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -35,14 +37,22 @@ pub fn run(api: &mut ApiServer, flushes: usize) -> Result<String> {
     ensure!(lost == 0, "{lost} of {} allowed packets were lost", allowed.len());
     let early = denied.iter().filter(|shot| shot.passed() && shot.at < moments[0].0).count();
     ensure!(early == 0, "{early} packets passed before anything was flushed");
-    let mut windows: Vec<Duration> = (0..flushes).map(|index| open_for(&denied, &moments, index)).collect();
-    windows.sort();
-    let (median, longest) = (windows[flushes / 2], windows[flushes - 1]);
-    ensure!(longest < LIMIT, "a node was open for {longest:?}");
+    let windows = Spread::of((0..flushes).map(|index| open_for(&denied, &moments, index)).collect());
+    let repairs = agent.repairs()?;
+    ensure!(repairs.len() >= flushes, "the agent speaks of {} repairs", repairs.len());
+    let kernel = Spread::of(repairs.iter().map(|(_, acknowledged)| *acknowledged).collect());
+    let own =
+        Spread::of(repairs.iter().map(|(all, acknowledged)| all.saturating_sub(*acknowledged)).collect());
+    // Whose time it was: the kernel's commit waits for what the flush has not yet freed, and on a busy machine for long.
+    let whose = format!(
+        "from flush to closed again: {windows}; of that the kernel's commit: {kernel}; the agent: {own}"
+    );
+    ensure!(windows.longest() < LIMIT, "{whose}");
+    ensure!(!is_full() || windows.percentile(99) <= P99_LIMIT, "{whose}");
     let leaked = denied.iter().filter(|shot| shot.passed()).count();
     Ok(format!(
-        "{flushes} flushes, open for {median:.1?} (median), {longest:.1?} (longest); {leaked} of {} denied packets \
-         passed, none of {} allowed ones was lost",
+        "{flushes} flushes, {whose}; {leaked} of {} denied packets passed, \
+         none of {} allowed ones was lost",
         denied.len(),
         allowed.len()
     ))

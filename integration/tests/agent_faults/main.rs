@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         suite.test("streams notice that nobody enforces", unenforced);
         suite.test("agents are killed", |api| kills::run(api, size.kills));
         suite.test("the API server is away", |api| outage::run(api, size.outage_s));
+        suite.test("etcd is restored from a backup", outage::restored);
         suite.test("the ruleset is flushed", |api| flushes::run(api, size.flushes));
         suite
             .test("new pods are closed until they are known, routed", |api| births::routed(api, size.births));

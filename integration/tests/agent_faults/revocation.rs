@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use podwall_integration::arena::{enforced, from_friend_only, key, party};
-use podwall_integration::{ApiServer, Connections, Kind, World};
+use podwall_integration::{Agent, ApiServer, Connections, Kind, World};
 use podwall_lab::Layout;
 use podwall_policy::Protocol;
 
@@ -27,24 +27,44 @@ pub fn run(api: &mut ApiServer, count: usize) -> Result<String> {
         open(&world, "stranger", Protocol::Udp, 7003, count)?,
     ];
     let opened = opened.elapsed();
+    unenforced(&mut world, &mut forbidden, count)?;
+    allowed.iter_mut().for_each(Connections::begin_silence);
     world.objects.put(Kind::NetworkPolicy, &from_friend_only("server"))?;
     let accepted = Instant::now();
     while accepted.elapsed() < WATCHED {
         allowed.iter_mut().chain(&mut forbidden).try_for_each(Connections::ask)?;
     }
+    let silence = allowed.iter().map(Connections::longest_silence).max().context("allowed ones")?;
     for connections in &mut allowed {
         let live = connections.live()?;
         ensure!(live == count, "only {live} of {count} allowed connections live");
     }
+    ensure!(silence < LIMIT, "an allowed connection was silent for {silence:?}");
     let late: usize = forbidden.iter().map(|it| it.answered_after(accepted + LIMIT)).sum();
     ensure!(late == 0, "{late} of {} forbidden connections live {LIMIT:?} later", 2 * count);
     let silent: Option<Vec<Duration>> = forbidden.iter().map(|it| it.silent_after(accepted)).collect();
     let ended =
         silent.and_then(|times| times.into_iter().max()).context("a forbidden connection still lives")?;
     Ok(format!(
-        "{} connections opened in {opened:.1?}, the forbidden half ended within {ended:.0?}, the others all live",
+        "{} connections, TCP and UDP, opened in {opened:.1?}; the last question on one of the forbidden half that was \
+         answered was asked within {ended:.0?} (without agents all live {LIMIT:?} later); the others all live, silent for \
+         {silence:.0?} at most",
         4 * count
     ))
+}
+
+/// The measure can fail: while no agent runs, what a policy forbids lives on.
+fn unenforced(world: &mut World, forbidden: &mut [Connections], count: usize) -> Result<()> {
+    world.agents.values_mut().for_each(Agent::kill);
+    world.objects.put(Kind::NetworkPolicy, &from_friend_only("server"))?;
+    std::thread::sleep(LIMIT);
+    for connections in forbidden {
+        let live = connections.live()?;
+        ensure!(live == count, "nobody enforces, and only {live} of {count} connections live");
+    }
+    world.objects.delete(Kind::NetworkPolicy, &key("server"))?;
+    world.start_agents()?;
+    world.until_agreed(Duration::from_secs(5)).map(drop)
 }
 
 fn open(world: &World, from: &str, protocol: Protocol, port: u16, count: usize) -> Result<Connections> {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`Kernel`] does both. It translates between `podwall_ruleset` and the kernel, and decides nothing else. The
-//! messages are built by libnftnl; this is the only crate of the workspace with `unsafe`, in two of its files.
+//! messages are built by libnftnl, and read without it; this is the only crate of the workspace with `unsafe`, in two of its files.
 //!
 //! [`Monitor`] hears of what others change in our tables; [`Conntrack`] lists connections and sets bits of their
 //! marks.

@@ -40,7 +40,8 @@ proptest! {
         let forward = rulesets.iter().collect::<Vec<_>>();
         let reversed = rulesets.iter().rev().collect::<Vec<_>>();
         let with_emptying: Vec<&Ruleset> = rulesets.iter().flat_map(|it| [&empty, it]).collect();
-        for path in [forward, reversed, with_emptying] {
+        let squashed: Vec<&Ruleset> = rulesets.first().into_iter().chain(rulesets.last()).collect();
+        for path in [forward, reversed, with_emptying, squashed] {
             let mut kernel = Ruleset::default();
             for (index, desired) in path.into_iter().enumerate() {
                 let known = if index == 0 { Known::Unknown } else { Known::Exactly(kernel.clone()) };

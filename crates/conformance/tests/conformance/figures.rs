@@ -16,7 +16,7 @@ pub struct Figures {
     /// Connections judged.
     pub probes: u64,
     pub denied: u64,
-    /// The distinct rulesets, by hash.
+    /// The distinct programs, by hash.
     pub programs: BTreeSet<u64>,
     /// A line or more for everything that is not as it should be.
     pub mismatches: Vec<String>,
@@ -39,10 +39,17 @@ impl Figures {
         }
     }
 
-    pub fn count_program(&mut self, ruleset: &Ruleset) {
-        let mut hasher = DefaultHasher::new();
-        ruleset.to_string().hash(&mut hasher);
-        self.programs.insert(hasher.finish());
+    /// Counts what the groups of a node are judged by. Chains and sets are named by content, so equal rules are one
+    /// program, whoever it is for.
+    pub fn count_programs(&mut self, ruleset: &Ruleset) {
+        let chains = ruleset.tables.values().flat_map(|table| &table.chains);
+        let of_groups =
+            chains.filter(|(name, _)| ["ingress/", "egress/"].iter().any(|it| name.as_str().starts_with(it)));
+        for (_, chain) in of_groups {
+            let mut hasher = DefaultHasher::new();
+            chain.rules.iter().for_each(|rule| rule.to_string().hash(&mut hasher));
+            self.programs.insert(hasher.finish());
+        }
     }
 
     pub fn count_probe(&mut self, allowed: bool) {

@@ -55,7 +55,7 @@ fn judge_cluster(
 ) -> Result<(), TestCaseError> {
     let nodes = Nodes::compile(cluster, without_interface);
     figures.cases += 1;
-    nodes.rulesets().for_each(|ruleset| figures.count_program(ruleset));
+    nodes.rulesets().for_each(|ruleset| figures.count_programs(ruleset));
     for flow in seeds.iter().filter_map(|seed| flow(cluster, seed)) {
         let decision = evaluate(cluster, &flow);
         let rulesets = || nodes.rulesets().map(ToString::to_string).collect::<String>();

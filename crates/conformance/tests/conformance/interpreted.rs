@@ -62,7 +62,7 @@ fn judge_state(figures: &mut Figures, name: &str, cluster: &Cluster) {
     let all_ends = ends(cluster);
     for without_interface in [BTreeSet::new(), half] {
         let nodes = Nodes::compile(cluster, &without_interface);
-        nodes.rulesets().for_each(|ruleset| figures.count_program(ruleset));
+        nodes.rulesets().for_each(|ruleset| figures.count_programs(ruleset));
         for (from, to) in pairs(&all_ends) {
             for transport in transports() {
                 let flow = Flow { from: from.clone(), to: to.clone(), transport };

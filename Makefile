@@ -180,9 +180,26 @@ publish: ## target/dist as a release of the version's tag, with GitHub's gh
 	gh release create v$(VERSION) --verify-tag --generate-notes || gh release view v$(VERSION)
 	gh release upload v$(VERSION) --clobber target/dist/*
 
+# The benches: what is optimised as the release is, without the time that linking it takes.
+BENCH := $(CARGO) bench --quiet --profile ci --package podwall-benches
+
 .PHONY: bench
-bench: tools ## how long a change takes, stage by stage, in a fresh network namespace
-	$(CARGO) bench --package podwall-benches
+bench: tools kube ## what changes, starts and packets cost, as tables and curves: target/bench (FULL=1: every size)
+	@./.ci/tools openssl iptables ipset
+	$(CARGO) build --profile ci --package podwall --package podwall-benches
+	$(BENCH) --bench update
+	$(BENCH) --bench start
+	$(BENCH) --bench packet
+	$(BENCH) --bench end_to_end
+	target/ci/podwall-benches report
+
+.PHONY: bench-check
+bench-check: ## has anything become slower? the ratios of the last `make bench` against benches/baseline.json
+	$(CARGO) run --quiet --profile ci --package podwall-benches -- check
+
+.PHONY: bench-baseline
+bench-baseline: ## the ratios of the last `make bench` are what `make bench-check` compares with from now on
+	$(CARGO) run --quiet --profile ci --package podwall-benches -- baseline
 
 # The version is the workspace's, and nobody else's.
 VERSION = $(shell sed --quiet 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)

@@ -1,7 +1,7 @@
 //! Base chains, and the maps that lead from a pod's interface to its group.
 //!
 //! ```text
-//! forward   established and related, neighbour discovery     accept
+//! forward   established and related; on bridges, neighbour discovery     accept
 //!           a pod to itself through its Service              accept
 //!           from an isolated pod                             jump egress/...
 //!           to an isolated pod                               jump ingress/...
@@ -39,7 +39,11 @@ const CLOSED: &str = "closed: no known pod";
 /// Adds the base chains, and the maps and sets that they look up.
 pub fn add_frame(options: &NodeOptions, shape: Shape, frame: &mut Frame) {
     let mut forward = first_rules(options);
+    if shape.by_address || options.unknown_pods.is_of_bridges() {
+        forward.push(neighbour_rule());
+    }
     let mut input = first_rules(options);
+    input.push(neighbour_rule());
     input.extend(dhcp_rules(frame));
     forward.extend(hairpin_rules(shape));
     forward.extend(unknown::add_frame(options, frame));
@@ -132,11 +136,13 @@ pub fn conflict(interface: &InterfaceName, pods: [&ObjectKey; 2]) -> Problem {
     }
 }
 
-/// S73. By interface, the pair cannot be forged: the packet goes back to where it came from.
+/// S73. By interface, the pair cannot be forged: the packet goes back to where it came from. A pod's packet to its own
+/// address never leaves the pod, so that what comes here was translated; and asking for that first spares everybody
+/// else the lookup.
 fn hairpin_rules(shape: Shape) -> Vec<Rule> {
     let found = |fields: [Field; 2], set: Name| {
         let pair = Match::In(fields.into_iter().collect(), SetRef::Named(set));
-        Rule::verdict([pair], Verdict::Accept)
+        Rule::verdict([Match::CtStatusDnat, pair], Verdict::Accept)
     };
     let mut rules = vec![found([Field::InputInterface, Field::OutputInterface], name::hairpin())];
     if shape.by_address {
@@ -165,22 +171,26 @@ fn dispatch_rules(direction: Direction, shape: Shape) -> Vec<Rule> {
     }
     rules
 }
-/// S50: replies and ICMP errors of what was allowed, unless it was revoked since. S121: neighbour discovery and multicast listeners, without
-/// which IPv6 does not work.
+/// S50: replies and ICMP errors of what was allowed, unless it was revoked since.
 fn first_rules(options: &NodeOptions) -> Vec<Rule> {
     let mut established =
         vec![Match::CtState([CtState::Established, CtState::Related].into_iter().collect())];
     established.extend(options.revoked_mark.map(|bit| Match::CtMark { mask: bit, value: 0 }));
+    let mut rules = vec![Rule::verdict(established, Verdict::Accept)];
+    rules.extend(options.revoked_mark.map(drop_revoked));
+    rules
+}
+
+/// S121: neighbour discovery and multicast listeners, without which IPv6 does not work. They are spoken on one link: the
+/// node hears them in input, and what a bridge passes on is seen in forward. They are never routed, so where pods are
+/// not on a bridge nobody's new connection pays for the question.
+fn neighbour_rule() -> Rule {
     let mut types = Set::new(&[ValueType::Icmpv6Type]).of_ranges();
     for (first, last) in [(130, 137), (143, 143)] {
         let key = Key::Range(Value::Icmpv6Type(first), Value::Icmpv6Type(last));
         types.elements.insert(key, Element::default());
     }
-    let neighbours = anonymous(Field::Icmpv6Type, types);
-    let mut rules = vec![Rule::verdict(established, Verdict::Accept)];
-    rules.extend(options.revoked_mark.map(drop_revoked));
-    rules.push(Rule::verdict([neighbours], Verdict::Accept));
-    rules
+    Rule::verdict([anonymous(Field::Icmpv6Type, types)], Verdict::Accept)
 }
 
 /// In both directions: judged again, a reply would be a new connection of the one who answers, and might pass.

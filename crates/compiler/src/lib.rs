@@ -128,6 +128,13 @@ pub enum UnknownPods {
     },
 }
 
+impl UnknownPods {
+    /// True when pods on a bridge are closed that nobody has told us of.
+    fn is_of_bridges(&self) -> bool {
+        matches!(self, UnknownPods::Drop { bridge_ranges, .. } if !bridge_ranges.is_empty())
+    }
+}
+
 /// What a node's kernel should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {

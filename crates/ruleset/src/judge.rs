@@ -36,6 +36,8 @@ pub struct Packet {
     pub state: Option<CtState>,
     /// The mark of the packet's connection.
     pub mark: u32,
+    /// The destination of the packet's connection was translated.
+    pub translated: bool,
 }
 
 /// How deep the kernel lets jumps nest (`NFT_JUMP_STACK_SIZE`).
@@ -151,7 +153,7 @@ impl<'a, T: Lookup> Walk<'a, T> {
         match condition {
             Match::CtState(states) => self.packet.state.is_some_and(|state| states.contains(&state)),
             Match::CtMark { mask, value } => self.packet.mark & mask == *value,
-            Match::CtStatusDnat => panic!("only the lab's Services ask for this"),
+            Match::CtStatusDnat => self.packet.translated,
             Match::Family(IpFamily::Ipv4) => self.packet.source.is_ipv4(),
             Match::Family(IpFamily::Ipv6) => self.packet.source.is_ipv6(),
             Match::Protocol(protocol) => self.packet.protocol == protocol.number(),
@@ -248,6 +250,7 @@ mod tests {
             icmpv6_type: None,
             state: None,
             mark: 0,
+            translated: false,
         }
     }
 

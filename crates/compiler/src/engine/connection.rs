@@ -33,11 +33,13 @@ impl Engine {
     pub fn allows(&self, connection: &Connection) -> bool {
         let interface = |address: IpAddr| self.interface_of(address);
         let outside = || InterfaceName::new("other").expect("a short word");
+        let (from, to) = (interface(connection.source), interface(connection.destination));
         let packet = Packet {
             hook: if connection.to_node { Hook::Input } else { Hook::Forward },
-            input_interface: Some(interface(connection.source).unwrap_or_else(outside)),
-            output_interface: (!connection.to_node)
-                .then(|| interface(connection.destination).unwrap_or_else(outside)),
+            // What a pod sends to its own address leaves it only if a Service was translated to it.
+            translated: connection.source == connection.destination || (from.is_some() && from == to),
+            input_interface: Some(from.unwrap_or_else(outside)),
+            output_interface: (!connection.to_node).then(|| to.unwrap_or_else(outside)),
             source: connection.source,
             destination: connection.destination,
             protocol: connection.protocol,

@@ -136,10 +136,11 @@ fn passes(history: &History, ruleset: &Ruleset, connection: &Connection) -> bool
         Some(Attachment::Routed(interface)) => interface.clone(),
         _ => InterfaceName::new("other").unwrap(),
     };
+    let (from, to) = (interface(&connection.source), interface(&connection.destination));
     let packet = Packet {
         hook: if connection.to_node { Hook::Input } else { Hook::Forward },
-        input_interface: Some(interface(&connection.source)),
-        output_interface: (!connection.to_node).then(|| interface(&connection.destination)),
+        input_interface: Some(from.clone()),
+        output_interface: (!connection.to_node).then(|| to.clone()),
         source: connection.source,
         destination: connection.destination,
         protocol: connection.protocol,
@@ -147,6 +148,8 @@ fn passes(history: &History, ruleset: &Ruleset, connection: &Connection) -> bool
         destination_port: connection.destination_port,
         icmpv6_type: None,
         mark: 0,
+        translated: connection.source == connection.destination
+            || (from == to && from != InterfaceName::new("other").unwrap()),
         state: None,
     };
     judge(ruleset, &packet)

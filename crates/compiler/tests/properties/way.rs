@@ -117,6 +117,10 @@ struct Place {
     is_pod: bool,
 }
 
+fn same_pod(from: &Endpoint, to: &Endpoint) -> bool {
+    matches!((from, to), (Endpoint::Pod { pod: from, .. }, Endpoint::Pod { pod: to, .. }) if from == to)
+}
+
 fn packet(
     flow: &Flow,
     hook: Hook,
@@ -146,5 +150,7 @@ fn packet(
         icmpv6_type: (protocol == 58).then_some(128),
         state: None,
         mark: 0,
+        // A pod meets itself outside of itself only by a Service.
+        translated: source == destination || same_pod(&flow.from, &flow.to),
     }
 }

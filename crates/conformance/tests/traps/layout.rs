@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use podwall_conformance::cases;
-use podwall_policy::Cluster;
+use podwall_policy::{Cluster, ObjectKey};
 use podwall_ruleset::{
     COMMENT_BYTES_MAX, Family, Hook, Key, Known, Operation, Packet, Ruleset, Set, diff, judge,
 };
 
-use crate::{cluster_of, grid_with, policy, rulesets};
+use crate::{Nodes, cluster_of, grid_with, policy, rulesets};
 
 /// Pods of x deal with what is in these blocks, and a block for nobody else.
 fn with_blocks(blocks: &str) -> Cluster {
@@ -118,30 +118,39 @@ fn what_keeps_its_name_keeps_its_definition() {
     }
 }
 
-/// kube-router #1895, openshift's multi-network-policy: neighbour discovery was dropped, and IPv6 was dead.
+/// kube-router #1895, openshift's multi-network-policy: neighbour discovery was dropped, and IPv6 was dead. A node hears
+/// its pods in input; on a bridge they hear one another in forward.
 #[test]
 fn neighbour_discovery_passes_where_ping_does_not() {
-    let deny = policy("x", "deny", "podSelector: {}, policyTypes: [Ingress, Egress]");
-    let rulesets = rulesets(&grid_with(&deny));
+    let cluster = grid_with(&policy("x", "deny", "podSelector: {}, policyTypes: [Ingress, Egress]"));
+    let everyone = cluster.pods.keys().cloned().collect();
+    let bridged: Vec<Ruleset> = Nodes::compile(&cluster, &everyone).rulesets().cloned().collect();
+    let routed = rulesets(&cluster);
     let interface = |name: &str| Some(podwall_ruleset::InterfaceName::new(name).unwrap());
-    let passes = |icmpv6_type: u8| {
+    let pod = &cluster.pods[&ObjectKey::new("x", "x-a")];
+    let address = *pod.addresses.iter().find(|address| address.is_ipv6()).unwrap();
+    let passes = |ruleset: &Ruleset, hook: Hook, icmpv6_type: u8| {
+        let forward = hook == Hook::Forward;
         let packet = Packet {
-            hook: Hook::Forward,
-            input_interface: interface("eth0"),
-            output_interface: interface("veth-x-a"),
-            source: "2001:db8::1".parse().unwrap(),
-            destination: "fd00:10:244:0::10".parse().unwrap(),
+            hook,
+            input_interface: interface(if forward { "br0" } else { "veth-x-a" }),
+            output_interface: if forward { interface("br0") } else { None },
+            source: address,
+            destination: "fd00:10:244::fe".parse().unwrap(),
             protocol: 58,
             source_port: None,
             destination_port: None,
             icmpv6_type: Some(icmpv6_type),
             mark: 0,
+            translated: false,
             state: None,
         };
-        judge(&rulesets[0], &packet)
+        judge(ruleset, &packet)
     };
-    assert!((133..=137).all(passes), "neighbour discovery");
-    assert!(!passes(128), "echo");
+    for (ruleset, hook) in [(&routed[0], Hook::Input), (&bridged[0], Hook::Forward)] {
+        assert!((133..=137).all(|it| passes(ruleset, hook, it)), "neighbour discovery in {hook:?}");
+        assert!(!passes(ruleset, hook, 128), "echo in {hook:?}");
+    }
 }
 
 /// azure-container-networking #4831: a policy that multiplied selectors could not be compiled at all.

@@ -14,7 +14,10 @@ const STYLE: &str = "body{font:15px sans-serif;margin:2em;max-width:1300px}td,th
                      td{border-top:1px solid #ddd}svg{margin:8px}";
 
 /// A curve: its name, and points of size and nanoseconds.
-type Curve = (String, Vec<(f64, f64)>);
+type Curve = (String, Points);
+type Points = Vec<(f64, f64)>;
+/// What a curve is drawn by: its name, and where it is in a figure.
+type Axis = (&'static str, fn(&Figure) -> u32);
 
 /// The page.
 pub fn html(figures: &[Figure]) -> Result<String> {
@@ -45,8 +48,7 @@ fn charts(figures: &[Figure]) -> Vec<(String, &'static str, Vec<Curve>)> {
             .iter()
             .filter(|it| it.suite == suite && it.condition == condition && it.name == name)
             .collect();
-        let axes: [(&str, fn(&Figure) -> u32); 2] =
-            [("pods", |it| it.size.pods), ("policies", |it| it.size.policies)];
+        let axes: [Axis; 2] = [("pods", |it| it.size.pods), ("policies", |it| it.size.policies)];
         for (axis, of) in axes {
             let Some((points, floor)) = curve(&same, of) else { continue };
             let title = format!("{suite}, {condition}").trim_end_matches(", ").to_owned();
@@ -61,8 +63,7 @@ fn charts(figures: &[Figure]) -> Vec<(String, &'static str, Vec<Curve>)> {
 }
 
 /// The medians by one part of the size, the other parts being the smallest that were measured at several.
-#[allow(clippy::type_complexity)]
-fn curve(figures: &[&&Figure], of: fn(&Figure) -> u32) -> Option<(Vec<(f64, f64)>, Vec<(f64, f64)>)> {
+fn curve(figures: &[&&Figure], of: fn(&Figure) -> u32) -> Option<(Points, Points)> {
     let (mut points, mut floor) = (BTreeMap::new(), BTreeMap::new());
     for figure in figures {
         let at = of(figure);
@@ -73,7 +74,7 @@ fn curve(figures: &[&&Figure], of: fn(&Figure) -> u32) -> Option<(Vec<(f64, f64)
             floor.extend(figure.floor.map(|it| (at, it.median)));
         }
     }
-    let points: Vec<(f64, f64)> = points.into_iter().map(|(at, (_, y))| (f64::from(at.max(1)), y)).collect();
+    let points: Points = points.into_iter().map(|(at, (_, y))| (f64::from(at.max(1)), y)).collect();
     let floor = floor.into_iter().map(|(at, y)| (f64::from(at.max(1)), y)).collect();
     (points.len() > 1).then_some((points, floor))
 }

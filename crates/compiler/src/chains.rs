@@ -47,6 +47,8 @@ pub struct GroupChains {
     pub blocks: BTreeMap<Name, Arc<Set>>,
     /// What is looked up of pods, by the names of its sets. What those hold moves with the pods.
     pub selections: BTreeMap<[Name; 2], Arc<Selection>>,
+    /// The policies say too much: the group is closed.
+    pub excessive: bool,
 }
 
 impl GroupChains {
@@ -60,6 +62,7 @@ impl GroupChains {
             chains: BTreeMap::new(),
             blocks: BTreeMap::new(),
             selections: BTreeMap::new(),
+            excessive: program.excessive,
         };
         let comment = Some(name::policies_comment(group.policies.iter()));
         let rules = chains.port_rules(group.direction, &program);

@@ -10,7 +10,7 @@ use podwall_ruleset::{Chain, Element, Name, Ruleset, Set, Table};
 use crate::chains::GroupChains;
 use crate::dispatch::conflict;
 use crate::frame::{Frame, Shape};
-use crate::group::Group;
+use crate::group::{Group, excesses, selecting};
 use crate::local::{Contribution, LocalPod, TableKind, Unit};
 use crate::program::Direction;
 use crate::selection::{Identity, Selection};
@@ -60,6 +60,7 @@ pub fn compile(state: NodeState<'_>) -> Compiled {
             tables.entry(TableKind::Frames).or_default().chains.insert(name, Chain::clone(&chain));
         }
     }
+    problems.extend(excesses(groups.iter(), &state.cluster.policies));
     let tables = tables.into_iter().map(|(table, it)| (table.id(), it)).collect();
     Compiled { ruleset: Ruleset { tables }, problems }
 }
@@ -72,8 +73,9 @@ fn local_pod(
     pod: &Pod,
 ) -> LocalPod {
     let policies = &state.cluster.policies;
+    let selecting = selecting(policies, &key.namespace, &pod.labels);
     let mut chains = |direction| {
-        let group = Group::of(policies, direction, &key.namespace, &pod.labels, &pod.ports)?;
+        let group = Group::of(&selecting, direction, &key.namespace, &pod.ports)?;
         let make = || Arc::new(GroupChains::of(&group, policies, state.options.counters));
         Some(groups.entry(group.clone()).or_insert_with(make).clone())
     };

@@ -3,12 +3,15 @@
 //! What makes a group is which policies isolate its pods and what those policies' port names mean on them. Pods
 //! of a group share one chain, so that a hundred replicas cost what one costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use podwall_policy::{ContainerPort, Labels, NetworkPolicy, ObjectKey, PortMatch, Ports, Rule};
+use podwall_policy::{
+    Consequence, ContainerPort, Labels, NetworkPolicy, ObjectKey, Peers, PortMatch, Ports, Problem, Rule,
+};
 
-use crate::program::{Direction, Program, ResolvedPorts};
+use crate::chains::GroupChains;
+use crate::program::{Direction, PAIRS_MAX, Program, ResolvedPorts};
 
 /// The policies of the cluster.
 pub type Policies = BTreeMap<ObjectKey, NetworkPolicy>;
@@ -27,20 +30,16 @@ pub struct Group {
 }
 
 impl Group {
-    /// The group of a pod, or `None` when no policy isolates it in this direction (S3, S4).
+    /// The group of a pod that these policies select, sorted by name, or `None` when none of them isolates it in this
+    /// direction (S3, S4).
     pub fn of(
-        policies: &Policies,
+        selecting: &[(&ObjectKey, &NetworkPolicy)],
         direction: Direction,
         namespace: &Arc<str>,
-        labels: &Labels,
         ports: &[ContainerPort],
     ) -> Option<Self> {
-        let isolating: Vec<(&ObjectKey, &[Rule])> = policies
-            .range(ObjectKey::new(namespace.clone(), "")..)
-            .take_while(|(key, _)| key.namespace == *namespace)
-            .filter(|(_, policy)| policy.pod_selector.matches(labels))
-            .filter_map(|(key, policy)| Some((key, rules(policy, direction)?)))
-            .collect();
+        let isolating: Vec<(&ObjectKey, &[Rule])> =
+            selecting.iter().filter_map(|(key, policy)| Some((*key, rules(policy, direction)?))).collect();
         if isolating.is_empty() {
             return None;
         }
@@ -60,6 +59,57 @@ impl Group {
         });
         Program::merge(self.direction, rules, &self.resolved)
     }
+}
+
+/// The policies that select the pods of these labels, sorted by name (S2).
+pub fn selecting<'a>(
+    policies: &'a Policies,
+    namespace: &Arc<str>,
+    labels: &Labels,
+) -> Vec<(&'a ObjectKey, &'a NetworkPolicy)> {
+    policies
+        .range(ObjectKey::new(namespace.clone(), "")..)
+        .take_while(|(key, _)| key.namespace == *namespace)
+        .filter(|(_, policy)| policy.pod_selector.matches(labels))
+        .collect()
+}
+
+/// What to say of groups whose policies say too much together: it is laid at the door of the policy that says most.
+pub fn excesses<'a>(
+    groups: impl Iterator<Item = (&'a Group, &'a Arc<GroupChains>)>,
+    policies: &Policies,
+) -> Vec<Problem> {
+    let worst = |group: &'a Group| {
+        let size = |key: &&ObjectKey| policies.get(*key).map_or(0, |it| size(it, group.direction));
+        Some((group.policies.iter().max_by_key(size)?, group.direction))
+    };
+    let excessive = groups.filter(|(_, chains)| chains.excessive).filter_map(|(group, _)| worst(group));
+    excessive.collect::<BTreeSet<_>>().into_iter().map(|(key, direction)| excess(key, direction)).collect()
+}
+
+fn excess(policy: &ObjectKey, direction: Direction) -> Problem {
+    Problem {
+        file: None,
+        line: None,
+        object: Some(format!("NetworkPolicy {policy}")),
+        field: Some(format!("spec.{}", direction.word())),
+        message: format!(
+            "with the other policies of the same pods, its rules make more than {PAIRS_MAX} pairs of a peer and a \
+             range of ports: those pods are closed for {}; ask for fewer peers or ports",
+            direction.word()
+        ),
+        consequence: Consequence::Closed,
+    }
+}
+
+/// How many pairs of a peer and a port its rules write.
+fn size(policy: &NetworkPolicy, direction: Direction) -> usize {
+    let pairs = |rule: &Rule| {
+        let peers = if let Peers::Only(peers) = &rule.peers { peers.len() } else { 1 };
+        let ports = if let Ports::Only(ports) = &rule.ports { ports.len() } else { 1 };
+        peers * ports
+    };
+    rules(policy, direction).unwrap_or_default().iter().map(pairs).sum()
 }
 
 /// The rules of a policy for a direction; `None` when it does not isolate in it.

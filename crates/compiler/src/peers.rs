@@ -67,6 +67,11 @@ impl PeerUnion {
         !self.any && self.pods.is_empty() && self.blocks.is_empty()
     }
 
+    /// How much there is to keep of it: one for each peer, and for each block that one excepts.
+    pub fn weight(&self) -> usize {
+        1 + self.pods.len() + self.blocks.iter().map(|block| 1 + block.except.len()).sum::<usize>()
+    }
+
     /// Adds what is in `other`.
     pub fn add(&mut self, other: &Self) {
         self.any |= other.any;

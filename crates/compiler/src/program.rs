@@ -41,6 +41,8 @@ pub struct Program {
     pub rest: PeerUnion,
     /// Egress only: what destination pods call by name. Which port that is differs from pod to pod (S102).
     pub named: BTreeSet<NamedPort>,
+    /// The rules make more than [`PAIRS_MAX`] pairs: nothing is allowed, and everything else is empty.
+    pub excessive: bool,
 }
 
 /// A range of ports and who may use it.
@@ -68,8 +70,12 @@ pub struct NamedPort {
 /// The numbers that an ingress rule's port name has on the pods of a group (S100, S105).
 pub type ResolvedPorts = BTreeMap<(Protocol, Arc<str>), BTreeSet<u16>>;
 
-/// A reach of ports with the peers of the rule that names it.
-type Claim<'a> = (u16, u16, &'a PeerUnion);
+/// As many pairs of a peer and a range of ports may a program have. What policies of ordinary size say together is far
+/// below; a single object of the API can say thousands of times as much, and every pair costs memory.
+pub const PAIRS_MAX: usize = 250_000;
+
+/// A reach of ports, with the number of the peers that may use it.
+type Claim = (u16, u16, usize);
 
 impl Program {
     /// Merges rules; each comes with the namespace of its policy. Names are looked up in `resolved` for ingress,
@@ -79,58 +85,91 @@ impl Program {
         rules: impl Iterator<Item = (&'a Arc<str>, &'a Rule)>,
         resolved: &ResolvedPorts,
     ) -> Self {
+        Self::merge_within(direction, rules, resolved, PAIRS_MAX)
+            .unwrap_or_else(|| Self { excessive: true, ..Self::default() })
+    }
+
+    /// `None` when there are more pairs of a peer and a range of ports than that.
+    fn merge_within<'a>(
+        direction: Direction,
+        rules: impl Iterator<Item = (&'a Arc<str>, &'a Rule)>,
+        resolved: &ResolvedPorts,
+        mut pairs: usize,
+    ) -> Option<Self> {
         let mut program = Self::default();
-        let mut claims: BTreeMap<Protocol, Vec<(u16, u16, PeerUnion)>> = BTreeMap::new();
+        let mut unions: Vec<PeerUnion> = Vec::new();
+        let mut claims: BTreeMap<Protocol, Vec<Claim>> = BTreeMap::new();
         for (namespace, rule) in rules {
             let peers = PeerUnion::of(&rule.peers, namespace);
             let Ports::Only(ports) = &rule.ports else {
+                pairs = pairs.checked_sub(peers.weight())?;
                 program.rest.add(&peers);
                 continue;
             };
+            let index = unions.len();
             for port in ports {
                 match port {
                     PortMatch::Unreadable => {}
                     PortMatch::Range { protocol, first, last } => {
-                        claims.entry(*protocol).or_default().push((*first, *last, peers.clone()));
+                        claims.entry(*protocol).or_default().push((*first, *last, index));
                     }
                     PortMatch::Named { protocol, name } if direction == Direction::Egress => {
+                        pairs = pairs.checked_sub(peers.weight())?;
                         let name = name.clone();
                         program.named.insert(NamedPort { peers: peers.clone(), protocol: *protocol, name });
                     }
                     PortMatch::Named { protocol, name } => {
-                        for number in resolved.get(&(*protocol, name.clone())).into_iter().flatten() {
-                            claims.entry(*protocol).or_default().push((*number, *number, peers.clone()));
-                        }
+                        let numbers = resolved.get(&(*protocol, name.clone())).into_iter().flatten();
+                        claims
+                            .entry(*protocol)
+                            .or_default()
+                            .extend(numbers.map(|number| (*number, *number, index)));
                     }
                 }
             }
+            unions.push(peers);
         }
         program.named.retain(|it| !it.peers.is_empty());
         for (protocol, claims) in claims {
-            let claims: Vec<Claim> =
-                claims.iter().map(|(first, last, peers)| (*first, *last, peers)).collect();
-            let segments = cut(&claims, &program.rest);
+            let segments = cut(&claims, &unions, &program.rest, &mut pairs)?;
             if !segments.is_empty() {
                 program.segments.insert(protocol, segments);
             }
         }
-        program
+        Some(program)
     }
 }
 
-/// Cuts the port space at every claim's lower bound and behind every upper bound: between two cuts the same
-/// claims hold.
-fn cut(claims: &[Claim], rest: &PeerUnion) -> Vec<Segment> {
-    let bounds = claims.iter().flat_map(|(first, last, _)| [u32::from(*first), u32::from(*last) + 1]);
-    let bounds: Vec<u32> = bounds.collect::<BTreeSet<u32>>().into_iter().collect();
+/// Cuts the port space at every claim's lower bound and behind every upper bound: between two cuts the same claims
+/// hold. `None` when there are not so many pairs left.
+fn cut(claims: &[Claim], unions: &[PeerUnion], rest: &PeerUnion, pairs: &mut usize) -> Option<Vec<Segment>> {
+    // What begins (true) and ends at a bound.
+    let mut turns: Vec<(u32, bool, usize)> = Vec::with_capacity(2 * claims.len());
+    for (first, last, union) in claims {
+        turns.extend([(u32::from(*first), true, *union), (u32::from(*last) + 1, false, *union)]);
+    }
+    turns.sort_unstable();
+    // The peers of the claims that hold, each with how many claims are theirs.
+    let mut holding: BTreeMap<usize, usize> = BTreeMap::new();
     let mut segments: Vec<Segment> = Vec::new();
-    for pair in bounds.windows(2) {
-        let [first, last] =
-            [pair[0], pair[1] - 1].map(|port| u16::try_from(port).expect("a bound of u16 ports"));
-        let mut peers = rest.clone();
-        for (_, _, of_claim) in claims.iter().filter(|(from, to, _)| *from <= first && last <= *to) {
-            peers.add(of_claim);
+    let mut turns = turns.into_iter().peekable();
+    while let Some((bound, begins, union)) = turns.next() {
+        let count = holding.entry(union).or_default();
+        if begins {
+            *count += 1;
+        } else if *count > 1 {
+            *count -= 1;
+        } else {
+            holding.remove(&union);
         }
+        let Some((next, ..)) = turns.peek().filter(|(next, ..)| *next > bound && !holding.is_empty()) else {
+            continue;
+        };
+        let weight: usize = holding.keys().map(|union| unions[*union].weight()).sum();
+        *pairs = pairs.checked_sub(weight + rest.weight())?;
+        let [first, last] = [bound, next - 1].map(|port| u16::try_from(port).expect("a bound of u16 ports"));
+        let mut peers = rest.clone();
+        holding.keys().for_each(|union| peers.add(&unions[*union]));
         if peers == *rest {
             continue;
         }
@@ -139,7 +178,7 @@ fn cut(claims: &[Claim], rest: &PeerUnion) -> Vec<Segment> {
             _ => segments.push(Segment { first, last, peers }),
         }
     }
-    segments
+    Some(segments)
 }
 
 #[cfg(test)]
@@ -199,6 +238,26 @@ mod tests {
         let rules =
             [rule("12.0.0.0/8", &[]), rule("10.0.0.0/8", &[(80, 80)]), rule("12.0.0.0/8", &[(443, 443)])];
         assert_eq!(merged(&rules), ["80-80:10.0.0.0/8+12.0.0.0/8"]);
+    }
+
+    /// A rule of one block each, whose ranges all overlap: n rules make n² pairs.
+    fn overlapping(count: u16) -> Program {
+        let rules: Vec<Rule> = (0..count)
+            .map(|number| {
+                rule(&format!("10.{}.{}.0/24", number >> 8, number & 255), &[(number, u16::MAX - number)])
+            })
+            .collect();
+        let namespace: Arc<str> = "default".into();
+        let rules = rules.iter().map(|rule| (&namespace, rule));
+        Program::merge(Direction::Ingress, rules, &ResolvedPorts::new())
+    }
+
+    #[test]
+    fn what_says_too_much_allows_nothing() {
+        let within = overlapping(300);
+        assert!(!within.excessive);
+        assert_eq!(within.segments[&Protocol::Tcp].len(), 599);
+        assert_eq!(overlapping(700), Program { excessive: true, ..Program::default() });
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Writer {
 
     /// What the kernel refuses though we know exactly what it holds, it will refuse again: whoever it is for is
     /// closed, so that the rest of the node gets what is new.
-    fn blame(&mut self, error: &ApplyError, engine: &Engine, transaction: &Transaction, now: Instant) {
+    fn blame(&mut self, error: &ApplyError, engine: &mut Engine, transaction: &Transaction, now: Instant) {
         let ApplyError::Refused { operations } = error else { return };
         let indexes: Vec<usize> = operations.iter().map(|refusal| refusal.index).collect();
         let Some(closed) = blame::behind(&engine.ruleset(), transaction, &indexes) else { return };

@@ -1,6 +1,6 @@
 //! The pods of the cluster, who owns which address, and which selections hold them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct Census {
     /// What the chains of this node look up.
     pub selections: Selections,
     /// Pods of this node, as they are or as they were, of which anything has changed.
-    pub disturbed: Vec<ObjectKey>,
+    pub disturbed: BTreeSet<ObjectKey>,
     node: u32,
 }
 
@@ -44,7 +44,7 @@ impl Census {
             owners: Owners::default(),
             identities: Identities::default(),
             selections: Selections::default(),
-            disturbed: Vec::new(),
+            disturbed: BTreeSet::new(),
             node,
         }
     }
@@ -201,6 +201,11 @@ impl Census {
         ObjectKey { namespace, name: record.name.clone() }
     }
 
+    /// A pod's labels.
+    pub fn labels(&self, pod: PodId) -> &Labels {
+        &self.identities.get(self.pods.get(pod).identity).labels
+    }
+
     /// The addresses that a pod owns, as it reports them.
     pub fn owned(&self, pod: PodId) -> SmallVec<[IpAddr; 2]> {
         let record = self.pods.get(pod);
@@ -354,7 +359,7 @@ impl Census {
 
     fn disturb(&mut self, pod: PodId) {
         if self.is_local(pod) {
-            self.disturbed.push(self.key(pod));
+            self.disturbed.insert(self.key(pod));
         }
     }
 }

@@ -28,8 +28,8 @@ pub struct Connection {
 }
 
 impl Engine {
-    /// True when the kernel, holding the present ruleset, lets a new connection like this pass on this node. For
-    /// connections that the node itself opens do not ask: they are never judged (S60).
+    /// True when the kernel, holding the ruleset as it was asked for last, lets a new connection like this pass on this
+    /// node. For connections that the node itself opens do not ask: they are never judged (S60).
     pub fn allows(&self, connection: &Connection) -> bool {
         let interface = |address: IpAddr| self.interface_of(address);
         let outside = || InterfaceName::new("other").expect("a short word");

@@ -1,9 +1,35 @@
-//! Objects by their labels, so that a selector asks only those that it may select.
+//! Objects by their labels, so that a selector asks only those that it may select; and where a selector is found by
+//! the labels of what it may select.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use podwall_policy::{LabelSelector, Labels, Operator};
+
+/// Where a selector is found by what it can select: things of a namespace, or any; and with a label that it asks for,
+/// or any.
+pub type Bucket = (Option<Arc<str>>, Option<(Arc<str>, Arc<str>)>);
+
+/// The buckets that a selector is found in: one for each value that its first requirement of a value allows, or one.
+pub fn buckets(namespace: Option<&Arc<str>>, selector: &LabelSelector) -> Vec<Bucket> {
+    let values = selector.requirements().find_map(|requirement| match &requirement.operator {
+        Operator::In(values) => Some((&requirement.key, values)),
+        _ => None,
+    });
+    match values {
+        Some((key, values)) => {
+            let label = |value: &Arc<str>| (key.clone(), value.clone());
+            values.iter().map(|value| (namespace.cloned(), Some(label(value)))).collect()
+        }
+        None => vec![(namespace.cloned(), None)],
+    }
+}
+
+/// The buckets of the selectors that are found by these labels. No selector is in two of them.
+pub fn buckets_of(namespace: Option<&Arc<str>>, labels: &Labels) -> impl Iterator<Item = Bucket> {
+    let labels = labels.iter().map(|(key, value)| Some((key.clone(), value.clone())));
+    labels.chain([None]).map(move |label| (namespace.cloned(), label))
+}
 
 /// Numbers of objects by each of their labels.
 #[derive(Debug, Default)]

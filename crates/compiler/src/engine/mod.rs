@@ -8,9 +8,10 @@
 //! transaction  the difference
 //! ```
 //!
-//! What an event costs grows with what it changes and not with the cluster. What it means is not said here: groups,
-//! chains, elements and selections are made by the code that [`crate::compile`] uses, and the engine must always end
-//! where that would.
+//! An event is noted at once, and what it means for this node is found out when somebody asks for the changes: once for
+//! all events that came meanwhile. What an event costs grows with what it changes and not with the cluster. What it
+//! means is not said here: groups, chains, elements and selections are made by the code that [`crate::compile`] uses,
+//! and the engine must always end where that would.
 
 mod census;
 mod connection;
@@ -52,21 +53,17 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing yet: no table at all has been taken.
     pub fn new(node: Arc<str>, options: NodeOptions) -> Self {
-        let mut engine = Self { census: Census::new(&node), node: NodePods::new(options) };
-        engine.node.settle(&mut engine.census);
-        engine
+        Self { census: Census::new(&node), node: NodePods::new(options) }
     }
 
     /// A pod is there, in this version.
     pub fn set_pod(&mut self, key: ObjectKey, pod: Pod) {
         self.census.set_pod(key, pod);
-        self.node.settle(&mut self.census);
     }
 
     /// A pod is gone. Its attachment stays until it is taken away.
     pub fn remove_pod(&mut self, key: &ObjectKey) {
         self.census.remove_pod(key);
-        self.node.settle(&mut self.census);
     }
 
     /// A namespace is there, with these labels.
@@ -81,38 +78,34 @@ impl Engine {
 
     /// A policy is there, in this version.
     pub fn set_policy(&mut self, key: ObjectKey, policy: NetworkPolicy) {
-        self.node.set_policy(key, Some(policy));
-        self.node.settle(&mut self.census);
+        self.node.set_policy(key, Some(policy), &self.census);
     }
 
     /// A policy is gone.
     pub fn remove_policy(&mut self, key: &ObjectKey) {
-        self.node.set_policy(key.clone(), None);
-        self.node.settle(&mut self.census);
+        self.node.set_policy(key.clone(), None, &self.census);
     }
 
     /// How a local pod is attached; `None` when that is not known.
     pub fn set_attachment(&mut self, key: ObjectKey, attachment: Option<Attachment>) {
         self.node.set_attachment(key, attachment);
-        self.node.settle(&mut self.census);
     }
 
     /// What is closed though no known pod is behind it.
     pub fn set_closed(&mut self, closed: Closed) {
         self.node.set_closed(closed);
-        self.node.settle(&mut self.census);
     }
 
     /// What the node's operator chose.
     pub fn set_options(&mut self, options: NodeOptions) {
         self.node.set_options(options);
-        self.node.settle(&mut self.census);
     }
 
     /// What turns the ruleset as it was when this was called last into the present one; from nothing, the first
     /// time. Equal to what [`diff`](podwall_ruleset::diff) gives for the two, but for the order of independent
     /// operations.
     pub fn take_changes(&mut self) -> Transaction {
+        self.node.settle(&mut self.census);
         let new = self.census.new_members();
         let transaction = transaction(&self.node.layout, &self.census, &new, self.node.has_frames());
         self.census.written(&new);
@@ -122,13 +115,15 @@ impl Engine {
 
     /// The same, when what is there now has been written in another way: [`Engine::ruleset`] as a whole.
     pub fn forget_changes(&mut self) {
+        self.node.settle(&mut self.census);
         let new = self.census.new_members();
         self.census.written(&new);
         self.node.written();
     }
 
     /// Everything that the kernel should hold: what [`compile`](crate::compile) gives for the present state.
-    pub fn ruleset(&self) -> Ruleset {
+    pub fn ruleset(&mut self) -> Ruleset {
+        self.node.settle(&mut self.census);
         let mut tables: BTreeMap<TableKind, Table> = BTreeMap::new();
         for ((table, name), chain) in self.node.layout.chains() {
             tables.entry(*table).or_default().chains.insert(name.clone(), chain.clone());
@@ -148,7 +143,7 @@ impl Engine {
         Ruleset { tables: tables.into_iter().map(|(table, it)| (table.id(), it)).collect() }
     }
 
-    /// What cannot be honoured; the pods concerned are closed.
+    /// What could not be honoured when the changes were asked for last; the pods concerned are closed.
     pub fn problems(&self) -> Vec<Problem> {
         self.node.problems()
     }

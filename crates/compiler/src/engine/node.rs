@@ -12,7 +12,7 @@ use super::policies::PolicyStore;
 use crate::chains::GroupChains;
 use crate::dispatch::conflict;
 use crate::frame::{Frame, Shape};
-use crate::group::Group;
+use crate::group::{Group, excesses};
 use crate::local::{Contribution, LocalPod, LocalSet, TableKind, Unit};
 use crate::program::Direction;
 use crate::source::is_checked;
@@ -72,18 +72,27 @@ impl NodePods {
         }
     }
 
-    /// A policy is there in this version, or gone.
-    pub fn set_policy(&mut self, key: ObjectKey, policy: Option<NetworkPolicy>) {
+    /// A policy is there in this version, or gone. It disturbs the pods that it selects, or selected; one whose labels
+    /// have changed meanwhile is disturbed already.
+    pub fn set_policy(&mut self, key: ObjectKey, policy: Option<NetworkPolicy>, census: &Census) {
+        let selector = |policies: &PolicyStore| Some(policies.all().get(&key)?.pod_selector.clone());
+        let before = selector(&self.policies);
         let changed = match policy {
             Some(policy) => self.policies.insert(key.clone(), policy),
             None => self.policies.remove(&key),
         };
-        if changed {
-            let in_namespace = self.pods.range(ObjectKey::new(key.namespace.clone(), "")..);
-            let pods = in_namespace.map(|(pod, _)| pod).take_while(|pod| pod.namespace == key.namespace);
-            self.disturbed_pods.extend(pods.cloned());
-            self.retire(|group| group.namespace == key.namespace && group.policies.contains(&key));
+        if !changed {
+            return;
         }
+        let selectors = [before, selector(&self.policies)];
+        let in_namespace = self.pods.range(ObjectKey::new(key.namespace.clone(), "")..);
+        let pods = in_namespace.map(|(pod, _)| pod).take_while(|pod| pod.namespace == key.namespace);
+        let selected = pods.filter(|pod| {
+            let labels = census.find(pod).map(|id| census.labels(id));
+            labels.is_some_and(|labels| selectors.iter().flatten().any(|it| it.matches(labels)))
+        });
+        self.disturbed_pods.extend(selected.cloned());
+        self.retire(|group| group.namespace == key.namespace && group.policies.binary_search(&key).is_ok());
     }
 
     /// How a pod is attached, if that is known.
@@ -152,12 +161,14 @@ impl NodePods {
             let mut pods = state.pods.iter();
             Some(conflict(interface, [pods.next()?, pods.next()?]))
         };
-        self.units.iter().filter_map(problem).collect()
+        let mut problems: Vec<Problem> = self.units.iter().filter_map(problem).collect();
+        problems.extend(excesses(self.groups.iter(), self.policies.all()));
+        problems
     }
 
     /// Brings everything of this node to the present state. What is new is held before what is old is let go.
     pub fn settle(&mut self, census: &mut Census) {
-        self.disturbed_pods.extend(census.disturbed.drain(..));
+        self.disturbed_pods.append(&mut census.disturbed);
         if self.disturbed_pods.is_empty() && self.disturbed_units.is_empty() && self.shape.is_some() {
             return;
         }
@@ -202,13 +213,11 @@ impl NodePods {
     /// The pod as it is now, if it is one of this node's.
     fn local_pod(&mut self, key: &ObjectKey, census: &mut Census) -> Option<LocalPod> {
         let id = census.find(key).filter(|id| census.is_local(*id))?;
-        let [ingress, egress] = [Direction::Ingress, Direction::Egress].map(|direction| {
-            let record = census.pods.get(id);
-            let labels = &census.identities.get(record.identity).labels;
-            let ports = census.pods.ports(record);
-            let group = Group::of(self.policies.all(), direction, &key.namespace, labels, ports)?;
-            Some(self.group_chains(group, census))
-        });
+        let directions = [Direction::Ingress, Direction::Egress];
+        let selecting = self.policies.selecting(&key.namespace, census.labels(id));
+        let ports = census.pods.ports(census.pods.get(id));
+        let groups = directions.map(|direction| Group::of(&selecting, direction, &key.namespace, ports));
+        let [ingress, egress] = groups.map(|group| Some(self.group_chains(group?, census)));
         let record = census.pods.get(id);
         let has_addresses = !record.addresses().is_empty();
         Some(LocalPod {

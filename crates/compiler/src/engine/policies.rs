@@ -1,15 +1,19 @@
 //! The policies of the whole cluster. Those of namespaces without pods of this node are kept and not looked at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use podwall_policy::{LabelSelector, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers};
+use podwall_policy::{LabelSelector, Labels, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers};
 
+use super::label_index::{Bucket, buckets, buckets_of};
 use crate::group::Policies;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct PolicyStore {
     policies: Policies,
+    /// Where each is found by the labels of the pods that it may select: a namespace may have thousands.
+    index: HashMap<Bucket, BTreeSet<ObjectKey>>,
     /// Each selector once, with the number of places where policies have it: thousands of policies say the same.
     selectors: HashMap<LabelSelector, u32>,
 }
@@ -18,6 +22,17 @@ impl PolicyStore {
     /// All of them.
     pub fn all(&self) -> &Policies {
         &self.policies
+    }
+
+    /// The policies that select pods of these labels, sorted by name.
+    pub fn selecting(&self, namespace: &Arc<str>, labels: &Labels) -> Vec<(&ObjectKey, &NetworkPolicy)> {
+        let found =
+            buckets_of(Some(namespace), labels).filter_map(|bucket| self.index.get(&bucket)).flatten();
+        let policies = found.filter_map(|key| self.policies.get_key_value(key));
+        let mut selecting: Vec<_> =
+            policies.filter(|(_, policy)| policy.pod_selector.matches(labels)).collect();
+        selecting.sort_unstable_by_key(|(key, _)| *key);
+        selecting
     }
 
     /// Sets a policy. False when it says what it said before.
@@ -36,6 +51,9 @@ impl PolicyStore {
             }
         });
         self.remove(&key);
+        for bucket in buckets(Some(&key.namespace), &policy.pod_selector) {
+            self.index.entry(bucket).or_default().insert(key.clone());
+        }
         self.policies.insert(key, policy);
         true
     }
@@ -43,6 +61,14 @@ impl PolicyStore {
     /// Removes a policy. False when it is not there.
     pub fn remove(&mut self, key: &ObjectKey) -> bool {
         let Some(mut policy) = self.policies.remove(key) else { return false };
+        for bucket in buckets(Some(&key.namespace), &policy.pod_selector) {
+            if let Some(keys) = self.index.get_mut(&bucket) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.index.remove(&bucket);
+                }
+            }
+        }
         for_each_selector(&mut policy, |selector| {
             if let Some(places) = self.selectors.get_mut(selector) {
                 *places -= 1;

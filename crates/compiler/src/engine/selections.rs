@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_policy::{ContainerPort, Operator};
+use podwall_policy::ContainerPort;
 use podwall_ruleset::Name;
 
 use super::identities::IdentityId;
+use super::label_index::{Bucket, buckets, buckets_of};
 use super::slab::Slab;
 use crate::peers::{PodPeer, Scope};
 use crate::selection::{Identity, Member, Selection};
@@ -46,10 +47,6 @@ pub struct Selections {
     touched: BTreeSet<SelectionId>,
     log: Log,
 }
-
-/// Where a peer is found by the identities that it can select: those of a namespace, or any; and with a label that it
-/// asks for, or any.
-type Bucket = (Option<Arc<str>>, Option<(Arc<str>, Arc<str>)>);
 
 /// What sets that the kernel has gained and lost, in the order in which it happened.
 #[derive(Debug, Default)]
@@ -93,7 +90,7 @@ impl Selections {
         });
         self.by_name.extend(names.iter().map(|name| (name.clone(), id)));
         for peer in selection.pod_peers() {
-            for bucket in buckets(peer) {
+            for bucket in buckets_of_peer(peer) {
                 self.index.entry(bucket).or_default().push((peer.clone(), id));
             }
         }
@@ -122,7 +119,7 @@ impl Selections {
         for name in &live.names {
             self.by_name.remove(name);
         }
-        for bucket in live.selection.pod_peers().into_iter().flat_map(buckets) {
+        for bucket in live.selection.pod_peers().into_iter().flat_map(buckets_of_peer) {
             if let Some(peers) = self.index.get_mut(&bucket) {
                 peers.retain(|(_, it)| *it != id);
                 if peers.is_empty() {
@@ -148,10 +145,9 @@ impl Selections {
     /// The live selections that concern an identity, sorted.
     pub fn concerning(&self, identity: Identity<'_>) -> Vec<SelectionId> {
         let mut found = self.of_everyone.clone();
-        let labels = identity.labels.iter().map(|(key, value)| Some((key.clone(), value.clone())));
-        for label in labels.chain([None]) {
-            for namespace in [None, Some(identity.namespace.clone())] {
-                let peers = self.index.get(&(namespace, label.clone())).into_iter().flatten();
+        for namespace in [None, Some(identity.namespace)] {
+            for bucket in buckets_of(namespace, identity.labels) {
+                let peers = self.index.get(&bucket).into_iter().flatten();
                 found.extend(peers.filter(|(peer, _)| peer.selects(identity)).map(|(_, id)| *id));
             }
         }
@@ -241,22 +237,12 @@ fn sum(mut changes: Vec<(SelectionId, Member, i32)>) -> Vec<(SelectionId, Member
     changes
 }
 
-/// The buckets that a peer is found in: one for each value that its first requirement of a value allows, or one.
-fn buckets(peer: &PodPeer) -> Vec<Bucket> {
+fn buckets_of_peer(peer: &PodPeer) -> Vec<Bucket> {
     let namespace = match &peer.scope {
-        Scope::Namespace(namespace) => Some(namespace.clone()),
+        Scope::Namespace(namespace) => Some(namespace),
         Scope::Selected(_) => None,
     };
-    let values = peer.pods.requirements().find_map(|requirement| match &requirement.operator {
-        Operator::In(values) => Some((&requirement.key, values)),
-        _ => None,
-    });
-    match values {
-        Some((key, values)) => {
-            values.iter().map(|value| (namespace.clone(), Some((key.clone(), value.clone())))).collect()
-        }
-        None => vec![(namespace, None)],
-    }
+    buckets(namespace, &peer.pods)
 }
 
 #[cfg(test)]

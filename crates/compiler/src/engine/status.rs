@@ -50,7 +50,8 @@ pub struct LocalPodState {
 }
 
 impl Engine {
-    /// How much there is. Cheap: nothing is counted one by one but chains and sets.
+    /// How much there is, of this node as it was when the changes were asked for last. Cheap: nothing is counted one by
+    /// one but chains and sets.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             pods: self.census.pods.len(),
@@ -75,7 +76,8 @@ impl Engine {
         counts
     }
 
-    /// The pods of this node that take part in policy, sorted by name.
+    /// The pods of this node that take part in policy, sorted by name, as they were when the changes were asked for
+    /// last.
     pub fn local_pods(&self) -> Vec<LocalPodState> {
         let state = |pod: &crate::local::LocalPod| {
             let groups = [&pod.ingress, &pod.egress].into_iter().flatten();

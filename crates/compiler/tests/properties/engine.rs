@@ -43,7 +43,7 @@ fn whatever_happens_the_engine_ends_where_the_reference_does() {
             if history.happen(event, &mut engine) {
                 let compiled = history.compiled();
                 kernel = Some(take(&mut engine, kernel, &compiled)?);
-                check(&engine, &history, &compiled)?;
+                check(&mut engine, &history, &compiled)?;
                 for connection in connections(&seeds) {
                     let expected = passes(&history, &compiled.ruleset, &connection);
                     prop_assert_eq!(engine.allows(&connection), expected, "{:?}", connection);
@@ -81,7 +81,7 @@ fn sorted(transaction: &Transaction) -> Vec<String> {
     all
 }
 
-fn check(engine: &Engine, history: &History, compiled: &Compiled) -> Result<(), TestCaseError> {
+fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Result<(), TestCaseError> {
     prop_assert_eq!(&engine.ruleset(), &compiled.ruleset);
     prop_assert_eq!(&engine.problems(), &compiled.problems);
     prop_assert_eq!(&engine.cluster(), &history.cluster);

@@ -107,6 +107,23 @@ kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and 
 	$(CARGO) build --package podwall
 	integration/kube-proxy/run
 
+# Columns of the table: CNI plugin and mode of kube-proxy. PARTS: scenarios births traffic.
+LOCAL_CLUSTERS ?= ptp/nftables ptp/iptables bridge/nftables bridge/iptables
+KIND_CLUSTERS ?= kindnet/nftables ptp/iptables
+export KIND_IMAGE KIND_CONFIG KIND_FAMILY PARTS KEEP DOCKER
+
+.PHONY: integration-local
+integration-local: image-root ## A1 to A14, births, restarts, upgrade, drain on real clusters of plain processes (root)
+	@./.ci/tools curl unzip
+	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl agnhost
+	$$([ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KUBEBUILDER_ASSETS,PARTS,KEEP) integration/cluster/run local $(LOCAL_CLUSTERS)
+
+.PHONY: integration
+integration: image-root ## the same on clusters of kind, with Docker or DOCKER=podman: KIND_CLUSTERS, KIND_IMAGE
+	@./.ci/tools curl unzip
+	@integration/kube/build $(KUBEBUILDER_ASSETS) kubectl agnhost kind
+	integration/cluster/run kind $(KIND_CLUSTERS)
+
 .PHONY: install-yaml
 install-yaml: kubernetes-tools ## write deploy/install.yaml from deploy/base
 	{ echo '# Generated from deploy/base: change it there, then make install-yaml.'; \

@@ -15,8 +15,8 @@ const FINDINGS: u8 = 1;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A file or folder of manifests, or - for standard input; may be repeated
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
+    /// A file or folder of manifests, or - for standard input; may be repeated [default: the cluster of the kubeconfig]
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
     filenames: Vec<PathBuf>,
     /// How findings are printed
     #[arg(long, value_enum, default_value = "text")]
@@ -31,6 +31,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   podwall check -f manifests/
+  podwall check --kubeconfig staging.conf
   podwall check -f manifests/ --severity warning --output sarif > podwall.sarif
 
 The rules are described in docs/check-rules.md. The annotation podwall.io/ignore: \"RULE: reason\" of a policy keeps a

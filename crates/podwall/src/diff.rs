@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use podwall_explain::diff::Difference;
 
+use crate::cluster::is_meant;
 use crate::output::print;
 use crate::state::{StateOptions, UNREADABLE};
 
@@ -15,9 +16,9 @@ const FAILED: u8 = 1;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A file or folder of manifests: the state before
+    /// A file or folder of manifests: the state before; or the word cluster, for what the kubeconfig's cluster has
     before: PathBuf,
-    /// The state after
+    /// The state after; when BEFORE is the cluster, what is applied to it
     after: PathBuf,
     /// What is in both states: the pods, where BEFORE and AFTER are policies only; may be repeated
     #[arg(short, long = "filename", value_name = "FILE|DIR")]
@@ -35,9 +36,11 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   podwall diff before/ after/
+  podwall diff cluster new-policies/ --fail-on denied
   podwall diff old-policies/ new-policies/ -f cluster.yaml --fail-on denied
 
-Compared are the pods that both states have, with each other and with addresses outside the cluster.
+A folder that is called cluster is ./cluster. What is applied to a cluster replaces objects of the same name and deletes
+none. Compared are the pods that both states have, with each other and with addresses outside the cluster.
 
 Exit codes: 0 done; 1 what --fail-on names has happened; 2 usage; 3 unreadable input.";
 
@@ -57,7 +60,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let Some(before) = arguments.state.read_usable(&with(&arguments.before), None)? else {
         return Ok(UNREADABLE);
     };
-    let Some(after) = arguments.state.read_usable(&with(&arguments.after), Some(&before))? else {
+    let mut after = with(&arguments.after);
+    if is_meant(&arguments.before) && !is_meant(&arguments.after) {
+        after.push(arguments.before.clone());
+    }
+    let Some(after) = arguments.state.read_usable(&after, Some(&before))? else {
         return Ok(UNREADABLE);
     };
     let difference = Difference::new(&before, &after);

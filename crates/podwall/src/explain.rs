@@ -25,8 +25,8 @@ pub struct Arguments {
     /// What is dialled: TCP/80, UDP/53, TCP/http, ICMP [default: all ports that the destination declares]
     #[arg(value_name = "PROTOCOL/PORT")]
     port: Option<Dialled>,
-    /// A file or folder of manifests, or - for standard input; may be repeated
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
+    /// A file or folder of manifests, or - for standard input; may be repeated [default: the cluster of the kubeconfig]
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
     filenames: Vec<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
@@ -39,9 +39,10 @@ const EXAMPLES: &str = "\
 Examples:
   podwall explain shop/client shop/service/web TCP/80 -f manifests/
   podwall explain shop/deployment/web 203.0.113.9 TCP/443 -f manifests/
-  kubectl get pods,deployments,services,namespaces,networkpolicies -A -o yaml | podwall explain shop/a shop/b -f -
+  podwall explain shop/client shop/deployment/web --context staging
+  kubectl get pods,services,namespaces,networkpolicies -A -o yaml | podwall explain shop/a shop/b -f -
 
-The answer is what the manifests say; whether a node enforces it, only the node knows.
+The answer is what the manifests or the API server say; whether a node enforces it, only the node knows.
 
 Exit codes: 0 allowed; 1 denied; 2 usage; 3 unreadable input, or a name that nothing in it has.";
 

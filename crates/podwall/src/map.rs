@@ -13,8 +13,8 @@ use crate::state::{StateOptions, UNREADABLE};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A file or folder of manifests; may be repeated
-    #[arg(short, long = "filename", value_name = "FILE|DIR", required = true)]
+    /// A file or folder of manifests; may be repeated [default: the cluster of the kubeconfig]
+    #[arg(short, long = "filename", value_name = "FILE|DIR")]
     filenames: Vec<PathBuf>,
     /// A flow log, as `podwall flows --json` writes it: what was seen is drawn too; - for standard input
     #[arg(long, value_name = "FILE")]

@@ -1,12 +1,15 @@
 //! States of clusters from manifests, for the subcommands that answer questions without a kernel.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use podwall_explain::Snapshot;
 use podwall_lab::Families;
-use podwall_policy::PlacementOptions;
+use podwall_policy::read::Source;
+use podwall_policy::{ObjectKey, PlacementOptions};
 
+use crate::cluster::{ClusterOptions, Listing, is_meant};
 use crate::input;
 use crate::options::IpFamilies;
 
@@ -25,14 +28,32 @@ pub struct StateOptions {
     /// The families of the addresses that are assigned
     #[arg(long, value_enum, default_value = "ipv4")]
     pub ip_families: IpFamilies,
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
 }
 
 impl StateOptions {
-    /// Reads a state; what is wrong with it is among its problems.
+    /// Reads a state; what is wrong with it is among its problems. It is the cluster's when there are no paths, or one
+    /// of them is `cluster`: then the manifests of the others are applied on top, as `kubectl apply` would.
     pub fn read(&self, paths: &[PathBuf], previous: Option<&Snapshot>) -> anyhow::Result<Snapshot> {
+        let (cluster, files): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_meant(path));
         let Families { ipv4, ipv6 } = self.ip_families.into();
-        let placement = PlacementOptions { node_count: self.nodes.into(), ipv4, ipv6 };
-        Ok(Snapshot::read(&input::read(paths)?, &self.namespace, &placement, previous))
+        if !paths.is_empty() && cluster.is_empty() {
+            let placement = PlacementOptions { node_count: self.nodes.into(), ipv4, ipv6 };
+            return Ok(Snapshot::read(&input::read(&files)?, &self.namespace, &placement, previous));
+        }
+        // A cluster's nodes are those it names: none is made up beside them.
+        let placement = PlacementOptions { node_count: 1, ipv4, ipv6 };
+        let Listing { mut sources, owners } = self.cluster.list()?;
+        let applied = input::read(&files)?;
+        let replaced = names(&applied, &self.namespace);
+        sources.retain(|source| !replaced.contains(&source.name));
+        sources.extend(applied);
+        let mut snapshot = Snapshot::read(&sources, &self.namespace, &placement, previous);
+        for (workload, pod) in owners {
+            snapshot.workloads.entry(workload).or_default().push(pod);
+        }
+        Ok(snapshot)
     }
 
     /// Reads a state and prints what is wrong with it; `None` when it cannot be used.
@@ -47,4 +68,14 @@ impl StateOptions {
         }
         Ok((!snapshot.manifests.unreadable()).then_some(snapshot))
     }
+}
+
+/// What the objects of manifests are called among those of a cluster.
+fn names(sources: &[Source], default_namespace: &str) -> BTreeSet<String> {
+    let manifests = podwall_policy::read::read(sources, default_namespace);
+    let named = |kind: &'static str| move |key: &ObjectKey| format!("cluster:{kind}/{key}");
+    let namespaces = manifests.namespaces.keys().map(|name| format!("cluster:Namespace/{name}"));
+    let policies = manifests.policies.keys().map(named("NetworkPolicy"));
+    let services = manifests.services.keys().map(named("Service"));
+    namespaces.chain(policies).chain(services).chain(manifests.pods.keys().map(named("Pod"))).collect()
 }

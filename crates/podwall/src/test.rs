@@ -23,8 +23,9 @@ pub struct Arguments {
     /// A list of what must hold: {step, from, to, via, protocol, port, allowed}
     #[arg(value_name = "FILE")]
     expectations: PathBuf,
-    /// A file or folder of manifests, or - for standard input; several are one state
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-", required_unless_present = "steps")]
+    /// A file or folder of manifests, or - for standard input; several are one state [default: the cluster of the
+    /// kubeconfig]
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
     filenames: Vec<PathBuf>,
     /// A state of its own, as in the lab; repeat it for step 0, step 1 and so on
     #[arg(long = "step", value_name = "PATH", conflicts_with = "filenames")]
@@ -42,6 +43,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   podwall test expect.yaml -f manifests/
+  podwall test expect.yaml --kubeconfig staging.conf
   podwall test expect.yaml --step before/ --step after/ --outside internet=203.0.113.9 --output junit
 
 Lines of the file: {from: deployment/shop/web, to: service/shop/db, port: 5432, allowed: true}. An end is

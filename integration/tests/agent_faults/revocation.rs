@@ -31,15 +31,22 @@ pub fn run(api: &mut ApiServer, count: usize) -> Result<String> {
     allowed.iter_mut().for_each(Connections::begin_silence);
     world.objects.put(Kind::NetworkPolicy, &from_friend_only("server"))?;
     let accepted = Instant::now();
+    let mut slowest_round = Duration::ZERO;
     while accepted.elapsed() < WATCHED {
+        let begun = Instant::now();
         allowed.iter_mut().chain(&mut forbidden).try_for_each(Connections::ask)?;
+        slowest_round = slowest_round.max(begun.elapsed());
     }
     let silence = allowed.iter().map(Connections::longest_silence).max().context("allowed ones")?;
     for connections in &mut allowed {
         let live = connections.live()?;
         ensure!(live == count, "only {live} of {count} allowed connections live");
     }
-    ensure!(silence < LIMIT, "an allowed connection was silent for {silence:?}");
+    // Who is asked in one round is heard in the next, which on a busy machine is not soon.
+    ensure!(
+        silence < LIMIT.max(3 * slowest_round),
+        "an allowed connection was silent for {silence:?}, and a round of questions takes {slowest_round:?} at most"
+    );
     let late: usize = forbidden.iter().map(|it| it.answered_after(accepted + LIMIT)).sum();
     ensure!(late == 0, "{late} of {} forbidden connections live {LIMIT:?} later", 2 * count);
     let silent: Option<Vec<Duration>> = forbidden.iter().map(|it| it.silent_after(accepted)).collect();
@@ -48,7 +55,7 @@ pub fn run(api: &mut ApiServer, count: usize) -> Result<String> {
     Ok(format!(
         "{} connections, TCP and UDP, opened in {opened:.1?}; the last question on one of the forbidden half that was \
          answered was asked within {ended:.0?} (without agents all live {LIMIT:?} later); the others all live, silent for \
-         {silence:.0?} at most",
+         {silence:.0?} at most (a round of questions takes up to {slowest_round:.0?})",
         4 * count
     ))
 }

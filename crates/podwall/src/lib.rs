@@ -5,6 +5,7 @@ mod agent;
 mod check;
 mod cluster;
 mod compile;
+mod completion;
 mod diff;
 mod explain;
 mod flow_file;
@@ -20,9 +21,10 @@ mod suggest;
 mod test;
 mod uninstall;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "podwall", version, about, after_help = EXAMPLES)]
@@ -53,6 +55,8 @@ enum Command {
     Suggest(suggest::Arguments),
     /// Try policies on this machine: pods as network namespaces, real packets
     Lab(lab::Arguments),
+    /// Print what a shell needs to complete command lines
+    Completion(completion::Arguments),
     /// Take everything of ours off this node
     Uninstall(uninstall::Arguments),
 }
@@ -77,7 +81,7 @@ pub fn command() -> clap::Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let ended = match parse().command {
         Command::Agent(arguments) => agent::run(*arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
@@ -88,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Map(arguments) => map::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
         Command::Uninstall(arguments) => uninstall::run(&arguments),
     };
     match ended {
@@ -97,4 +102,12 @@ pub fn run() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Reads the command line. As `kubectl-podwall` the program is a plugin, and calls itself as people call it then.
+fn parse() -> Cli {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-podwall");
+    let definition = if is_plugin { command().bin_name("kubectl podwall") } else { command() };
+    Cli::from_arg_matches(&definition.get_matches()).unwrap_or_else(|error| error.exit())
 }

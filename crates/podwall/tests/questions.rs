@@ -87,3 +87,20 @@ fn diff_ends_with_what_fail_on_names() {
     let (code, text) = podwall(&["diff", policies, policies, "-f", APP, "--fail-on", "any"]);
     assert_eq!((code, text.as_str()), (0, "nothing becomes allowed or denied\n"));
 }
+
+#[test]
+fn shells_and_kubectl_know_it() {
+    for (shell, part) in
+        [("bash", "complete -F"), ("zsh", "#compdef podwall"), ("fish", "complete -c podwall")]
+    {
+        let (code, text) = podwall(&["completion", shell]);
+        assert!(code == 0 && text.contains(part) && text.contains("explain"), "{shell}: {text}");
+    }
+    let plugin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubectl-podwall");
+    let _ = std::fs::remove_file(&plugin);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_podwall"), &plugin).unwrap();
+    let output = Command::new(plugin).args(["explain", "--help"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Usage: kubectl podwall explain"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where nobody looks: {text}");
+}

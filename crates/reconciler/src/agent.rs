@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
 
 use crate::error::AgentError;
 use crate::event::WatchEvent;
+use crate::http;
 use crate::mirror::Mirror;
 use crate::others::Others;
 use crate::place::Place;
@@ -95,7 +96,7 @@ impl Agent {
         };
         let (asker, questions) = mpsc::channel(QUESTIONS);
         if let Some(address) = settings.listen {
-            serve::http(address, asker.clone()).await?;
+            http::serve(address, asker.clone()).await?;
         }
         serve::status_socket(&settings.status_socket, asker)?;
         let engine = Engine::new(settings.node.clone(), options(&settings, UnknownPods::Accept));

@@ -16,6 +16,7 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod http;
 pub mod interfaces;
 mod metrics;
 mod mirror;

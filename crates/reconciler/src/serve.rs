@@ -1,4 +1,4 @@
-//! What the agent answers: metrics and health over HTTP on loopback, its status over a socket that is root's alone.
+//! What the agent answers: metrics and health over HTTP (`http.rs`), its status over a socket that is root's alone.
 //!
 //! Every answer comes from the loop: a loop that hangs is not healthy.
 
@@ -8,20 +8,14 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::status::Status;
 
 /// How long the loop may take to answer. It is long at the start of a large node, when the kernel is given everything.
 const PATIENCE: Duration = Duration::from_secs(5);
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A question to the loop.
 #[derive(Debug)]
@@ -55,23 +49,6 @@ pub enum ServeError {
     },
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz`.
-pub async fn http(address: SocketAddr, questions: mpsc::Sender<Question>) -> Result<(), ServeError> {
-    let error = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
-    let router = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(questions);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "metrics and health are not served any more");
-        }
-    });
-    Ok(())
-}
-
 /// Writes the status as JSON to everyone who connects. The folder and the socket are for their owner alone.
 pub fn status_socket(path: &Path, questions: mpsc::Sender<Question>) -> Result<(), ServeError> {
     let error = |source| ServeError::Socket { path: path.to_owned(), source };
@@ -98,35 +75,8 @@ pub fn status_socket(path: &Path, questions: mpsc::Sender<Question>) -> Result<(
     Ok(())
 }
 
-async fn metrics(State(questions): State<mpsc::Sender<Question>>) -> Response {
-    match ask(&questions, Question::Metrics).await {
-        Some(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
-        None => hanging(),
-    }
-}
-
-async fn healthz(State(questions): State<mpsc::Sender<Question>>) -> Response {
-    match ask(&questions, Question::Alive).await {
-        Some(()) => "ok\n".into_response(),
-        None => hanging(),
-    }
-}
-
-async fn readyz(State(questions): State<mpsc::Sender<Question>>) -> Response {
-    match ask(&questions, Question::Status).await {
-        Some(status) if status.not_ready.is_empty() => "ok\n".into_response(),
-        Some(status) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", status.not_ready.join("\n"))).into_response()
-        }
-        None => hanging(),
-    }
-}
-
-fn hanging() -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, "the agent's loop does not answer\n").into_response()
-}
-
-async fn ask<T>(
+/// Asks the loop; nothing when it does not answer in time.
+pub(crate) async fn ask<T>(
     questions: &mpsc::Sender<Question>,
     question: impl FnOnce(oneshot::Sender<T>) -> Question,
 ) -> Option<T> {

@@ -105,6 +105,12 @@ agent-faults: tools kube ## the agent killed, its ruleset flushed, the API serve
 	$(CARGO) build --package podwall
 	FULL=1 $(AGENT_SUITE) agent_faults
 
+.PHONY: agent-size
+agent-size: tools ## memory and processor time of an agent at rest, at 10,000 and 100,000 pods
+	$(CARGO) build --profile ci --package podwall
+	$(CARGO) build --profile ci --package podwall-reconciler --example watch_footprint
+	integration/agent-size target/ci/podwall target/ci/examples/watch_footprint 10000 100000
+
 MINUTES ?= 30
 
 .PHONY: soak

@@ -96,9 +96,9 @@ kube: ## etcd and kube-apiserver: what the agent is tested against (building the
 AGENT_SUITE := $(CARGO) test --workspace --test
 
 .PHONY: agent
-agent: tools kube ## the agent against a real API server: scenarios and random changes, in full
+agent: tools kube ## the agent against a real API server: scenarios, random changes in full, what operators meet
 	$(CARGO) build --package podwall
-	FULL=1 $(AGENT_SUITE) agent_scenarios --test agent_changes
+	FULL=1 $(AGENT_SUITE) agent_scenarios --test agent_changes --test agent_operation
 
 .PHONY: agent-faults
 agent-faults: tools kube ## the agent killed, its ruleset flushed, the API server away, 10,000 connections revoked

@@ -19,14 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The agent of one node. Killed when dropped.
 pub struct Agent {
-    node: String,
-    namespace: NetworkNamespace,
-    program: PathBuf,
+    /// Options that it is started with beside the usual ones.
+    pub options: Vec<String>,
+    pub(crate) node: String,
+    pub(crate) namespace: NetworkNamespace,
+    pub(crate) program: PathBuf,
     kubeconfig: PathBuf,
     unknown_pods: &'static str,
     /// For its log and its socket.
-    folder: PathBuf,
-    process: Option<Process>,
+    pub(crate) folder: PathBuf,
+    pub(crate) process: Option<Process>,
 }
 
 impl Agent {
@@ -44,6 +46,7 @@ impl Agent {
         };
         ensure!(program.exists(), "{} is missing: cargo build --package podwall", program.display());
         Ok(Self {
+            options: Vec::new(),
             node: node.to_owned(),
             namespace,
             program,
@@ -76,9 +79,16 @@ impl Agent {
     /// Starts it; the one that runs is killed.
     pub fn start(&mut self) -> Result<()> {
         self.kill();
+        // The child begins where this thread is.
+        let started =
+            self.namespace.enter(|| Process::start(&self.program, self.arguments(), &self.log_file()))?;
+        self.process = Some(started?);
+        Ok(())
+    }
+
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
-        let socket = self.folder.join(format!("{}.socket", self.node));
-        let arguments = [
+        let usual = [
             "agent",
             "--node",
             &self.node,
@@ -89,17 +99,27 @@ impl Agent {
             "--listen",
             &LISTEN.to_string(),
             "--status-socket",
-            &text(&socket),
+            &text(&self.socket()),
             "--cni-configuration",
             &text(&self.cni_folder()),
             "--log-format",
             "text",
         ];
-        let log = self.folder.join(format!("{}.log", self.node));
-        // The child begins where this thread is.
-        let started = self.namespace.enter(|| Process::start(&self.program, arguments, &log))?;
-        self.process = Some(started?);
-        Ok(())
+        usual.into_iter().map(str::to_owned).chain(self.options.iter().cloned()).collect()
+    }
+
+    /// Its status socket, in a folder that it makes itself.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!("{}.run", self.node)).join("status.socket")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.node))
+    }
+
+    /// All that it and those before it have logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.log_file())?)
     }
 
     /// Kills it by SIGKILL.
@@ -110,7 +130,7 @@ impl Agent {
     /// How long its repairs of its table took since it was last started or before, as its log says: from the first
     /// notification to the end, and of that, from sending to the kernel's acknowledgement.
     pub fn repairs(&self) -> Result<Vec<(Duration, Duration)>> {
-        let log = std::fs::read_to_string(self.folder.join(format!("{}.log", self.node)))?;
+        let log = self.log()?;
         let one = |line: &str| Some((field(line, "since_noticed=")?, field(line, "acknowledged=")?));
         Ok(log.lines().filter_map(one).collect())
     }

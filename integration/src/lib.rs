@@ -19,6 +19,7 @@ mod check;
 mod connection;
 mod json;
 mod objects;
+mod operator;
 mod process;
 pub mod random;
 mod reading;

@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -56,6 +58,17 @@ impl Process {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => anyhow::bail!("it has ended ({status}):\n{}", self.log_end()),
+        }
+    }
+
+    /// Waits until it has ended by itself; nothing when it takes longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let started = Instant::now();
+        loop {
+            match self.child.try_wait()? {
+                None if started.elapsed() < limit => sleep(Duration::from_millis(5)),
+                ended => return Ok(ended),
+            }
         }
     }
 

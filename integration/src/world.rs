@@ -274,6 +274,11 @@ impl World {
         addresses.first().copied().with_context(|| format!("{party} has no address"))
     }
 
+    /// All addresses of a host.
+    pub fn addresses(&self, party: &Party) -> Vec<IpAddr> {
+        self.scene.addresses(party).to_vec()
+    }
+
     /// Makes hosts, links, listeners and Services follow what is linked.
     fn follow(&mut self) -> Result<()> {
         self.scene = Scene::new(&self.linked, &self.options.outside, self.options.families);

@@ -307,10 +307,7 @@ impl Agent {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        let missing = self
-            .mirror
-            .missing()
-            .map(|kind| format!("{} have not been listed yet", kind.name().to_lowercase() + "s"));
+        let missing = self.mirror.missing().map(|kind| format!("{} have not been listed yet", kind.plural()));
         let mut reasons: Vec<String> = missing.collect();
         reasons.extend(self.place.not_enforceable());
         if self.mirror.is_complete() && !self.writer.is_in_sync() {

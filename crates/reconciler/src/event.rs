@@ -28,6 +28,15 @@ impl Kind {
             Kind::NetworkPolicy => "NetworkPolicy",
         }
     }
+
+    /// As paths of the API write it.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Kind::Pod => "pods",
+            Kind::Namespace => "namespaces",
+            Kind::NetworkPolicy => "networkpolicies",
+        }
+    }
 }
 
 /// One message of a watch. Those of one kind come in their order.

@@ -3,8 +3,10 @@
 //!
 //! `cargo test --test agent_operation -- status` runs those whose names contain `status`.
 
+mod force_deleted;
 mod refusals;
 mod restarts;
+mod served;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +21,12 @@ fn main() -> ExitCode {
         suite.test("a second agent is refused", refusals::second_agent);
         suite.test("IPVS is refused", refusals::ipvs);
         suite.test("another enforcer is named while it is there", refusals::another_enforcer);
+        suite.test("a pod deleted by force stays closed, routed", force_deleted::routed);
+        suite.test("a pod deleted by force stays closed, bridged", force_deleted::bridged);
+        suite.test("a pod deleted by force stays closed, restarted", force_deleted::restarted);
+        suite.test("health before and after the first list", served::health);
+        suite.test("status is root's and says what is enforced", served::status);
+        suite.test("what is served is on loopback", served::loopback);
         Ok(())
     })
 }

@@ -28,11 +28,7 @@ impl Verb {
 
 impl Resource {
     pub fn plural(self) -> &'static str {
-        match self.0 {
-            Kind::Pod => "pods",
-            Kind::Namespace => "namespaces",
-            Kind::NetworkPolicy => "networkpolicies",
-        }
+        self.0.plural()
     }
 
     pub fn group(self) -> &'static str {

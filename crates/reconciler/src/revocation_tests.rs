@@ -89,6 +89,7 @@ fn the_node_itself_is_not_judged_and_everyone_else_is() {
     let pod_address: IpAddr = "10.0.0.1".parse().unwrap();
     let addresses = [pod_address].into();
     engine.set_closed(Closed { addresses, ..Closed::default() });
+    engine.take_changes();
     let entry = |source: &str, mark: u32| {
         let tuple = |source: IpAddr, destination: IpAddr, ports: (u16, u16)| Tuple {
             source,
@@ -119,6 +120,7 @@ fn the_node_itself_is_not_judged_and_everyone_else_is() {
     assert_eq!(request, cut);
     // Nothing forbids any more: what was cut goes on.
     engine.set_closed(Closed::default());
+    engine.take_changes();
     passes.revocation.judge(vec![entry("192.0.2.9", MARK | 1)], &engine, |_| false);
     let restored = Request::Mark { entries: vec![entry("192.0.2.9", MARK | 1)], value: 0, mask: MARK };
     assert_eq!(passes.requests.try_recv().unwrap(), restored);

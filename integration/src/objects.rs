@@ -38,6 +38,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| format!("{kind:?}") == name)
     }
 
+    /// As paths write it.
+    pub(crate) fn plural(self) -> &'static str {
+        self.folder().1
+    }
+
     fn folder(self) -> (&'static str, &'static str) {
         match self {
             Kind::Namespace => ("/api/v1", "namespaces"),

@@ -18,6 +18,7 @@ mod expectation;
 mod flow_record;
 mod model;
 mod placement;
+mod printable;
 mod problem;
 pub mod read;
 mod selector;

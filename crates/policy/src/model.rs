@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::printable::printable_name;
 use crate::selector::{LabelSelector, Labels};
 
 /// Names an object within its kind.
@@ -27,9 +28,10 @@ impl ObjectKey {
     }
 }
 
+/// NAMESPACE/NAME, for people: what no name may have is escaped, as an API server may have it all the same.
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        write!(f, "{}/{}", printable_name(&self.namespace), printable_name(&self.name))
     }
 }
 

@@ -4,6 +4,8 @@
 //! `cargo test --test agent_operation -- status` runs those whose names contain `status`.
 
 mod force_deleted;
+mod hostile;
+mod planted;
 mod refusals;
 mod restarts;
 mod served;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         suite.test("health before and after the first list", served::health);
         suite.test("status is root's and says what is enforced", served::status);
         suite.test("what is served is on loopback", served::loopback);
+        suite.test("a policy that cannot be honoured has an Event", planted::event);
+        suite.test("hostile objects say nothing in our name", hostile::run);
         Ok(())
     })
 }

@@ -28,7 +28,7 @@ pub fn health(api: &mut ApiServer) -> Result<String> {
     answers(agent, "/healthz", 200)?;
     ensure!(agent.metric("podwall_ready")? == 1.0, "not ready by its metrics");
     ensure!(agent.ruleset()?.contains("table inet podwall"), "it has not written");
-    Ok(format!("ready {ready:.1?} after the API server"))
+    Ok(format!("ready {ready:.1?} after we saw the API server ready"))
 }
 
 fn unlisted(agent: &Agent) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Manifests;
-use super::fault::{Fault, Reading, printable, suggestion};
+use super::fault::{Fault, Reading, printable, printable_name, suggestion};
 use super::field::Field;
 use super::kind::{Kind, is_kubernetes_api, is_without_bearing};
 use super::metadata::{check_defects, rough_key};
@@ -215,11 +215,12 @@ impl<'a> Reader<'a> {
     /// would do.
     fn note(&mut self, root: &Field, kind: Kind, key: ObjectKey) {
         let here = Location { file: self.file.clone(), line: root.tree.line.unwrap_or_default() };
-        let name = if kind.has_namespace() { key.to_string() } else { key.name.to_string() };
+        let name =
+            if kind.has_namespace() { key.to_string() } else { printable_name(&key.name).into_owned() };
         if let Some(first) = self.seen.insert((kind, key), here) {
             let message = format!("the same object stands at {}:{}", first.file, first.line);
             let outcome = "this later one is used: remove one of the two";
-            let object = format!("{} {}", kind.name(), printable(&name));
+            let object = format!("{} {name}", kind.name());
             self.report(root.fault(message), Some(object), outcome, Consequence::Ignored);
         }
     }
@@ -261,8 +262,10 @@ fn read_header(root: &Field, default: Option<&Header>) -> Reading<Header> {
 fn object(kind: &str, tree: &Tree) -> Option<String> {
     let kind = printable(kind);
     Some(match rough_key(tree) {
-        (Some(namespace), Some(name)) => format!("{kind} {}/{}", printable(&namespace), printable(&name)),
-        (None, Some(name)) => format!("{kind} {}", printable(&name)),
+        (Some(namespace), Some(name)) => {
+            format!("{kind} {}/{}", printable_name(&namespace), printable_name(&name))
+        }
+        (None, Some(name)) => format!("{kind} {}", printable_name(&name)),
         _ => kind,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+pub use crate::printable::{printable, printable_name};
+
 use crate::problem::{Consequence, Problem};
 
 /// The result of reading a field.
@@ -41,24 +43,6 @@ impl Fault {
             consequence,
         }
     }
-}
-
-/// Text of an object as it may stand in a message: bounded, and without control characters.
-pub fn printable(text: &str) -> String {
-    const LIMIT: usize = 100;
-    let mut printable = String::new();
-    for (index, character) in text.chars().enumerate() {
-        if index == LIMIT {
-            printable.push('…');
-            break;
-        }
-        if character.is_control() {
-            printable.extend(character.escape_debug())
-        } else {
-            printable.push(character)
-        }
-    }
-    printable
 }
 
 /// The one of `names` that was probably meant: two letters apart at most, fewer in short names.

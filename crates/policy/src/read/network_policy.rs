@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fault::{Fault, Reading, printable};
+use super::fault::{Fault, Reading, printable, printable_name};
 use super::field::Field;
 use super::kind::Kind;
 use super::metadata::{
@@ -206,9 +206,9 @@ impl Place<'_> {
     fn object(&self) -> Option<String> {
         Some(match rough_key(self.tree) {
             (Some(namespace), Some(name)) => {
-                format!("NetworkPolicy {}/{}", printable(&namespace), printable(&name))
+                format!("NetworkPolicy {}/{}", printable_name(&namespace), printable_name(&name))
             }
-            (None, Some(name)) => format!("NetworkPolicy {}", printable(&name)),
+            (None, Some(name)) => format!("NetworkPolicy {}", printable_name(&name)),
             _ => "NetworkPolicy".to_owned(),
         })
     }
@@ -217,7 +217,7 @@ impl Place<'_> {
         let (namespace, name) = rough_key(self.tree);
         let namespace = namespace.unwrap_or_else(|| default_namespace.clone());
         let object = match &name {
-            Some(name) => format!("NetworkPolicy {}/{}", printable(&namespace), printable(name)),
+            Some(name) => format!("NetworkPolicy {}/{}", printable_name(&namespace), printable_name(name)),
             None => "NetworkPolicy".to_owned(),
         };
         let key = ObjectKey { namespace, name: name.unwrap_or_else(|| self.made_up_name()) };

@@ -35,6 +35,14 @@ pub fn event(api: &mut ApiServer) -> Result<String> {
     ensure!(note.starts_with(field) && note.contains("10.244.0.0/33"), "{note}");
     ensure!(event["reason"] == "PartlyUnderstood" && event["type"] == "Warning", "{event:#}");
     ensure!(event["involvedObject"]["uid"] == UID, "kubectl describe would not show it: {event:#}");
+    // One that is refused whole; its name is as long.
+    let refused = format!("refused-{}", "x".repeat(192));
+    let mut whole = from_friend_only("subject");
+    whole["metadata"]["name"] = refused.as_str().into();
+    whole["spec"]["policyTypes"] = json!(["Sideways"]);
+    storage.plant(Kind::NetworkPolicy, &format!("{NAMESPACE}/refused"), &whole)?;
+    let event = until_event(&world.objects, &refused)?;
+    ensure!(event["reason"] == "NotUnderstood", "{event:#}");
     let problems = agent.status()?["problems"].to_string();
     ensure!(problems.contains(field), "the status says {problems}");
     let stream = |from| world.stream(&party(from), &party("subject"), UDP, Duration::from_millis(5), true);

@@ -30,6 +30,8 @@ use crate::writer::{RepairTimes, Writer, Written, may_forbid, our_tables};
 const BATCH: usize = 8192;
 /// Questions that may wait.
 const QUESTIONS: usize = 16;
+/// Counters are read from the kernel at most this often.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Problems are looked over at most this often.
 const REVIEW_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -74,6 +76,8 @@ struct Agent {
     conntrack: UnboundedReceiver<Heard>,
     questions: mpsc::Receiver<Question>,
     report: Report,
+    /// What our rules had counted, and when that was.
+    counted: (Option<Instant>, Vec<RuleCounter>),
     /// Since when we know that somebody else changed our tables, until that is put right.
     touched: Option<Instant>,
     /// When the first event came that the kernel has not been given yet.
@@ -111,6 +115,7 @@ impl Agent {
             conntrack,
             questions,
             report: Report::new(&settings),
+            counted: (None, Vec::new()),
             touched: None,
             waiting_since: None,
             resync_at: now + settings.resync_interval,
@@ -165,8 +170,9 @@ impl Agent {
 
     fn account(&mut self, transaction: &Transaction, read_back: bool, now: Instant) {
         tracing::debug!(operations = transaction.operations.len(), "written");
-        if !transaction.is_empty() {
-            self.report.applied(transaction, self.waiting_since, &self.mirror.engine);
+        match transaction.is_empty() {
+            false => self.report.applied(transaction, self.waiting_since, &self.mirror.engine),
+            true => self.report.unchanged(&self.mirror.engine),
         }
         if let Some(revocation) = &mut self.revocation {
             revocation.committed(read_back || may_forbid(transaction), now);
@@ -290,8 +296,10 @@ impl Agent {
                 let _ = answer.send(());
             }
             Question::Metrics(answer) => {
-                let counters = self.counters();
-                let _ = answer.send(self.report.text(not_ready.is_empty(), &counters));
+                self.count(Instant::now());
+                let (_, counters) = &self.counted;
+                let engine = &self.mirror.engine;
+                let _ = answer.send(self.report.text(engine, not_ready.is_empty(), counters));
             }
             Question::Status(answer) => {
                 let unknown_pods = self.place.unknown_pods();
@@ -300,10 +308,16 @@ impl Agent {
         }
     }
 
-    /// What our rules have counted; nothing when the kernel does not say.
-    fn counters(&mut self) -> Vec<RuleCounter> {
+    /// Asks what our rules have counted; nothing when the kernel does not say. It lists whole tables, so that it is not
+    /// asked again within a second, however often somebody asks us.
+    fn count(&mut self, now: Instant) {
+        if self.counted.0.is_some_and(|at| now < at + COUNT_INTERVAL) {
+            return;
+        }
         let kernel = self.writer.kernel();
-        our_tables().iter().flat_map(|table| kernel.counters(table).unwrap_or_default()).collect()
+        let counters =
+            our_tables().iter().flat_map(|table| kernel.counters(table).unwrap_or_default()).collect();
+        self.counted = (Some(now), counters);
     }
 
     fn not_ready(&self) -> Vec<String> {

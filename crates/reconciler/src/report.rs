@@ -66,7 +66,11 @@ impl Report {
         if let Some(since) = waiting_since {
             metrics.programming.observe(since.elapsed().as_secs_f64());
         }
-        self.update_sizes(engine);
+        self.update_judges(engine);
+    }
+
+    /// The kernel held already what it should, as it does after a restart.
+    pub fn unchanged(&mut self, engine: &Engine) {
         self.update_judges(engine);
     }
 
@@ -124,8 +128,9 @@ impl Report {
     }
 
     /// The metrics as text.
-    pub fn text(&self, is_ready: bool, counters: &[RuleCounter]) -> String {
+    pub fn text(&self, engine: &Engine, is_ready: bool, counters: &[RuleCounter]) -> String {
         self.metrics.ready.set(is_ready.into());
+        self.update_sizes(engine);
         self.metrics.text(counters)
     }
 

@@ -28,6 +28,10 @@ pub fn without_change(api: &mut ApiServer) -> Result<String> {
         ensure!(agent.ruleset()? == before, "the ruleset is another:\n{before}\n{}", agent.ruleset()?);
         let transactions = agent.metric("podwall_transactions_total")?;
         ensure!(transactions == 0.0, "{transactions} transactions");
+        // What it says of itself does not wait for one.
+        for size in ["podwall_pods", "podwall_chains", "podwall_isolated_pods"] {
+            ensure!(agent.metric(size)? > 0.0, "{size} is nothing after a restart");
+        }
     }
     let writers = generations.finish(agent)?;
     ensure!(writers.is_empty(), "somebody wrote: {writers:?}");

@@ -1,5 +1,6 @@
 //! The kernel of one node: applying transactions and reading back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use podwall_ruleset::{Operation, Ruleset, TableId, Transaction};
@@ -18,6 +19,9 @@ use crate::socket::{RECEIVE_BYTES, Socket};
 use crate::split;
 use crate::wire::messages;
 
+/// A table is built from nothing in parts of at most so many bytes: the kernel takes one transaction at a time, and who
+/// else has one would wait for all of a large node's. Smaller parts take longer in all.
+const PART_BYTES: usize = 64 * 1024;
 /// How often a reading that others disturb is tried.
 const READ_ATTEMPTS: u32 = 10;
 /// How long to wait before the second; before each further one, longer by the same.
@@ -79,9 +83,8 @@ impl Kernel {
 
     /// Applies a transaction, all or nothing, by one system call; an empty one without any.
     ///
-    /// A transaction that does not fit in the socket's send buffer and does nothing but build tables that do not
-    /// exist is applied in parts: packets meet what it makes only after the last of them, and if one fails the
-    /// tables are removed.
+    /// A large transaction that does nothing but build tables that do not exist is applied in parts: packets meet what it
+    /// makes only after the last of them, and if one fails the tables are removed.
     pub fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
         if transaction.is_empty() {
             return Ok(());
@@ -93,15 +96,21 @@ impl Kernel {
         }
         let bytes = encoded.bytes().len();
         let limit = self.socket.make_room(bytes).map_err(ApplyError::Send)?;
-        if bytes <= limit {
-            return match self.send(encoded.bytes(), &encoded, &transaction.operations) {
-                Err(ApplyError::Send(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                    Err(ApplyError::TooLarge { bytes, limit })
-                }
-                outcome => outcome,
-            };
+        let part = limit.min(PART_BYTES);
+        if bytes > part
+            && let Some((tables, batches)) = self.parts(&encoded, &transaction.operations, part)
+        {
+            return self.build_up(&encoded, &transaction.operations, &tables, &batches);
         }
-        self.build_up(&encoded, &transaction.operations, limit)
+        if bytes > limit {
+            return Err(ApplyError::TooLarge { bytes, limit });
+        }
+        match self.send(encoded.bytes(), &encoded, &transaction.operations) {
+            Err(ApplyError::Send(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                Err(ApplyError::TooLarge { bytes, limit })
+            }
+            outcome => outcome,
+        }
     }
 
     /// Reads back tables: what the kernel holds in them, or why it is not something that we made.
@@ -167,20 +176,29 @@ impl Kernel {
         })
     }
 
+    /// The batches that build tables from nothing, so that no packet meets an unfinished one, and the tables; `None`
+    /// if that is not what the transaction does.
+    fn parts<'a>(
+        &mut self,
+        encoded: &Encoded,
+        operations: &'a [Operation],
+        limit: usize,
+    ) -> Option<(BTreeSet<&'a TableId>, Vec<Vec<u8>>)> {
+        let tables = split::tables_built(operations)?;
+        let present = read::tables(&mut self.dumper).ok()?;
+        let is_new = tables.iter().all(|table| present.flags(table).is_none());
+        let batches = is_new.then(|| split::batches(encoded, operations, limit)).flatten()?;
+        Some((tables, batches))
+    }
+
     fn build_up(
         &mut self,
         encoded: &Encoded,
         operations: &[Operation],
-        limit: usize,
+        tables: &BTreeSet<&TableId>,
+        batches: &[Vec<u8>],
     ) -> Result<(), ApplyError> {
-        let too_large = ApplyError::TooLarge { bytes: encoded.bytes().len(), limit };
-        let Some(tables) = split::tables_built(operations) else { return Err(too_large) };
-        let Ok(present) = read::tables(&mut self.dumper) else { return Err(too_large) };
-        if tables.iter().any(|table| present.flags(table).is_some()) {
-            return Err(too_large);
-        }
-        let Some(batches) = split::batches(encoded, operations, limit) else { return Err(too_large) };
-        for batch in &batches {
+        for batch in batches {
             let Err(error) = self.send(batch, encoded, operations) else { continue };
             return match self.remove(tables.iter().copied()) {
                 Ok(()) => Err(error),

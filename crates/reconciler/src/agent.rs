@@ -134,6 +134,14 @@ impl Agent {
         if !self.mirror.is_complete() {
             return;
         }
+        self.write(now);
+        // Whatever the kernel said: what is due would wake us again at once.
+        if let Some(revocation) = &mut self.revocation {
+            revocation.tick(Instant::now());
+        }
+    }
+
+    fn write(&mut self, now: Instant) {
         let was_in_sync = self.writer.is_in_sync();
         match self.writer.write(&mut self.mirror.engine, now) {
             Written::Waiting => return,
@@ -148,9 +156,6 @@ impl Agent {
         self.waiting_since = None;
         if !was_in_sync {
             self.report.in_sync();
-        }
-        if let Some(revocation) = &mut self.revocation {
-            revocation.tick(Instant::now());
         }
     }
 

@@ -3,7 +3,8 @@
 #   KIND_CONFIG   a file of patches that is added to the cluster's configuration
 # shellcheck shell=bash disable=SC2034,SC2154
 
-cluster_name=podwall-$$
+# Without our name: what uninstalling leaves is looked for by it, and nodes give theirs to static pods.
+cluster_name=enforced-$$
 NODES=("$cluster_name-worker" "$cluster_name-worker2")
 machine_agnhost=/agnhost
 engine=${DOCKER:-docker}

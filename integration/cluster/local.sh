@@ -13,6 +13,9 @@ cluster_check() {
   "$here/../../.ci/tools" containerd runc containernetworking-plugins conntrack nftables iptables iproute2 openssl jq busybox-static
   [ "$(id -u)" = 0 ] || { echo "integration-local needs root: it makes network namespaces and starts containerd" >&2; exit 1; }
   modprobe --quiet --all br_netfilter overlay 2>/dev/null || true
+  # Control groups of containers outlive a run that was killed. One that is in use cannot be removed; a young one may be
+  # about to be.
+  find /sys/fs/cgroup -depth -type d -mmin +2 -regextype egrep -regex '.*/k8s\.io/[0-9a-f]{64}' -exec rmdir {} + 2> /dev/null || true
 }
 
 # What stands in for a machine's /etc, /var and /run is forgotten with it.

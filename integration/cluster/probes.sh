@@ -38,7 +38,7 @@ probe() { # FILE
   for attempt in 1 2 3; do
     probe_sources "$left" > "$answers"
     awk -F '\t' -v attempt="$attempt" -v again="$left.again" '
-      FNR == NR { split($0, answer, " "); outcome[answer[1]] = substr($0, length(answer[1]) + 2); next }
+      FILENAME == ARGV[1] { split($0, answer, " "); outcome[answer[1]] = substr($0, length(answer[1]) + 2); next }
       outcome[FNR] == $4 { next }
       $4 == "closed" && outcome[FNR] == "open" || attempt == 3 {
         printf "%s -> %s %s (%s): expected %s, was %s\n", $1, $2, $3, $5, $4, outcome[FNR] == "" ? "not answered" : outcome[FNR]

@@ -56,7 +56,12 @@ scenarios_prepare() {
   kubectl wait --for=condition=Ready pod --all --all-namespaces --timeout=300s > "$state/ready.log"
   scenarios_addresses > "$state/addresses"
   for scenario in $scenarios; do scenario_probes "$scenario" > "$state/scenarios/$scenario/probes"; done
-  report "pods ready" ok "$(grep --count condition "$state/ready.log") in $((SECONDS - at)) s"
+  local pods ready wrong=ok
+  pods=$(jq 'map(select(.kind == "Pod")) | length' "$state/all.json")
+  ready=$(kubectl get pods --all-namespaces --selector probed-as --output json \
+    | jq '[.items[].status.conditions[] | select(.type == "Ready" and .status == "True")] | length')
+  [ "$pods" -gt 0 ] && [ "$ready" = "$pods" ] || wrong=WRONG
+  report "pods ready" $wrong "$ready of $pods in $((SECONDS - at)) s"
 }
 
 all_service_accounts() { [ "$(kubectl get serviceaccounts --all-namespaces --output name | grep --count /default)" -ge "$1" ]; }
@@ -110,6 +115,7 @@ scenarios_control() {
   awk -F '\t' -v OFS='\t' '{ $4 = "open" } !seen[$1, $2, $3]++' "$file.both" > "$file"
   all=$(wc --lines < "$file")
   probe "$file" > "$file.wrong"
+  [ "$closed" -gt 0 ] && [ "$all" -gt "$closed" ] || echo "too few probes to say anything" >> "$file.wrong"
   verdict "without agent" "$file.wrong" "$all pass, $closed to be closed"
   kubectl delete networkpolicies --all --all-namespaces > /dev/null
 }
@@ -126,6 +132,7 @@ verdict() { # ROW WRONG-FILE FIGURES
 scenario() { # SCENARIO
   local folder=$state/scenarios/$1 number=0 file
   : > "$folder/wrong"
+  : > "$folder/judged"
   echo '[]' > "$folder/before.json"
   while [ -e "$folder/$number.json" ]; do
     scenario_step "$folder" "$number" 2>> "$folder/wrong"
@@ -134,8 +141,22 @@ scenario() { # SCENARIO
     file=$folder/$number.probes
     awk -F '\t' -v step="$number" '$1 == step' "$folder/probes" | cut --fields=2- > "$file"
     probe "$file" | sed "s/^/step $number: /" >> "$folder/wrong"
+    cat "$file" >> "$folder/judged"
     number=$((number + 1))
   done
+}
+
+# Every expectation became a probe or two (one for each family), each was judged, and some are open and some closed.
+scenario_counts() { # SCENARIO
+  local folder=$state/scenarios/$1 expected all judged closed
+  expected=$(grep --count '^- ' "$here/../scenarios/$1/expect.yaml")
+  all=$(wc --lines < "$folder/probes")
+  judged=$(wc --lines < "$folder/judged")
+  closed=$(awk -F '\t' '$5 == "closed"' "$folder/probes" | wc --lines)
+  [ "$judged" = "$all" ] || echo "only $judged of $all probes were judged" >> "$folder/wrong"
+  [ "$all" -ge "$expected" ] || echo "only $all probes of $expected expectations" >> "$folder/wrong"
+  [ "$closed" -gt 0 ] && [ "$closed" -lt "$all" ] || echo "nothing is to be open, or nothing closed" >> "$folder/wrong"
+  verdict "$(key_of "$1" | tr a A | sed 's/^A0/A/')" "$folder/wrong" "$all probes, $closed closed"
 }
 
 scenario_step() { # FOLDER NUMBER
@@ -157,9 +178,7 @@ scenarios_run() {
   done
   wait
   for scenario in $scenarios; do
-    local probes=$state/scenarios/$scenario/probes
-    verdict "$(key_of "$scenario" | tr a A | sed 's/^A0/A/')" "$state/scenarios/$scenario/wrong" \
-      "$(wc --lines < "$probes") probes, $(grep --count closed "$probes") closed"
+    scenario_counts "$scenario"
   done
   jq 'map(select(.kind == "Namespace"))' "$state/all.json" | list | kubectl delete --wait=false --filename - > /dev/null
 }

@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2154
 
 traffic() {
-  local targets pod phase
+  local targets pod phase phase_begun
   # A YAML alias does not reach over documents.
   sed "s/NODE/${NODES[0]}/" "$here/traffic.yaml" | repeat_alias | kubectl apply --filename - > /dev/null
   kubectl --namespace traffic rollout status deployment/web --timeout=120s > /dev/null
@@ -16,7 +16,8 @@ traffic() {
   done
   for phase in kills upgrade churn drain; do
     phase_begun=$(date +%s)
-    "traffic_$phase"
+    : > "$state/traffic.did"
+    attempt "$state/traffic.$phase.wrong" "traffic_$phase"
     sleep 2
     traffic_report "$phase" "$phase_begun" "$(date +%s)"
   done
@@ -32,47 +33,114 @@ repeat_alias() {
 
 agents_ready() { kubectl --namespace kube-system rollout status daemonset/podwall --timeout=120s > /dev/null; }
 
+# A phase says on standard output what is wrong, and what it did, for the table, in traffic.did.
+did() { echo "$*" >> "$state/traffic.did"; }
+
+# As in `wait_for "another agent" agent_is_another NODE PIDS`.
+agent_is_another() {
+  local now
+  now=$(agent_pids "$1")
+  [ -n "$now" ] && [ "$now" != "$2" ] && [ "$(wc --lines <<< "$now")" = 1 ]
+}
+
 traffic_kills() {
-  local node pid
+  local node pids killed=0
   for node in "${NODES[@]}"; do
-    for pid in $(agent_pids "$node"); do enter "$node" kill -KILL "$pid"; done
+    pids=$(agent_pids "$node")
+    [ -n "$pids" ] || { echo "no agent on $node"; continue; }
+    # shellcheck disable=SC2086
+    enter "$node" kill -KILL $pids
+    wait_for "an agent on $node after the kill" agent_is_another "$node" "$pids"
+    killed=$((killed + 1))
     sleep 3
   done
   agents_ready
+  did "$killed killed"
+}
+
+# "NODE IMAGE" a line, of the agents on the nodes that we look at.
+agent_images() {
+  kubectl --namespace kube-system get pods --selector app.kubernetes.io/name=podwall --output json | jq --raw-output '
+    .items[] | select(.metadata.deletionTimestamp | not) | "\(.spec.nodeName) \(.status.containerStatuses[0].imageID)"' \
+    | awk -v nodes=" ${NODES[*]} " 'index(nodes, " " $1 " ")' | sort
 }
 
 traffic_upgrade() {
+  local node images_before images_after of pids_before=()
+  images_before=$(agent_images)
+  for node in "${NODES[@]}"; do pids_before+=("$(agent_pids "$node")"); done
   kubectl --namespace kube-system set image daemonset/podwall "agent=$image_name-next" > /dev/null
   agents_ready
+  images_after=$(agent_images)
+  for of in "before:$images_before" "after:$images_after"; do
+    [ "$(wc --lines <<< "${of#*:}")" = ${#NODES[@]} ] || echo "images ${of%%:*} the upgrade: ${of#*:}"
+  done
+  [ -z "$(comm -12 <(echo "$images_before") <(echo "$images_after"))" ] || echo "the same image as before: $images_after"
+  local i
+  for i in "${!NODES[@]}"; do
+    agent_is_another "${NODES[$i]}" "${pids_before[$i]}" || echo "${NODES[$i]}: pids ${pids_before[$i]} before, $(agent_pids "${NODES[$i]}") after"
+  done
+  did "${#NODES[@]} other images and pids"
+}
+
+# "NODE POD" a line, of the servers that are not going.
+servers() {
+  kubectl --namespace traffic get pods --selector app=web --output json | jq --raw-output '
+    .items[] | select(.metadata.deletionTimestamp | not) | "\(.spec.nodeName) \(.metadata.name)"' | sort
 }
 
 traffic_churn() {
+  local before after
+  before=$(servers)
   kubectl --namespace traffic rollout restart deployment/web > /dev/null
   kubectl --namespace traffic rollout status deployment/web --timeout=180s > /dev/null
+  after=$(servers)
+  [ -z "$(comm -12 <(echo "$before") <(echo "$after"))" ] || echo "not all servers are new: $before; $after"
+  did "$(wc --lines <<< "$after") servers anew"
 }
 
 traffic_drain() {
-  kubectl drain "${NODES[1]}" --ignore-daemonsets --force --delete-emptydir-data --timeout=120s > /dev/null 2>&1
+  local drained=${NODES[1]} moved
+  moved=$(servers | grep --count "^$drained " || true)
+  [ "$moved" -gt 0 ] || echo "no server was on $drained"
+  kubectl drain "$drained" --ignore-daemonsets --force --delete-emptydir-data --timeout=120s > "$state/drain.log" 2>&1 \
+    || { echo "kubectl drain: $(tail --lines=2 "$state/drain.log")"; return 1; }
   kubectl --namespace traffic rollout status deployment/web --timeout=120s > /dev/null
-  kubectl uncordon "${NODES[1]}" > /dev/null
+  if servers | grep "^$drained "; then echo "is still there, though the node is drained"; fi
+  kubectl uncordon "$drained" > /dev/null
   # Its pods come back with the next rollout.
   traffic_churn
-  [ -n "$(kubectl --namespace traffic get pods --selector app=web --field-selector "spec.nodeName=${NODES[1]}" --output name)" ]
+  servers | grep "^$drained " > /dev/null || echo "no server came back to $drained"
+  did "$moved of them moved away"
 }
 
+# Lines "SECOND OUTCOME" of a pod as "ANSWERED TIMED-OUT OTHER SILENCE"; silence is the longest time without a line.
+traffic_counts() { # POD FROM UNTIL
+  kubectl --namespace traffic logs "$1" --tail=-1 | awk -v from="$2" -v until="$3" '
+    function heard(second) { if (second - last > silence) silence = second - last; if (second > last) last = second }
+    BEGIN { last = from }
+    $1 < from || $1 > until { next }
+    { heard($1) }
+    $2 == "answered" { answered++; next }
+    $2 == "TIMEOUT" { denied++ }
+    $2 != "TIMEOUT" { other++ }
+    { print > "/dev/stderr" }
+    END { heard(until); print answered + 0, denied + 0, other + 0, silence + 0 }' 2> "$state/traffic.$phase.$1"
+}
+
+# A connection that is denied times out: one that is refused has met a server, or nothing of ours.
 traffic_report() { # PHASE FROM UNTIL, in seconds since 1970
-  local pod counts figures lost leaked answered denied
-  for pod in client stranger; do
-    counts=$(kubectl --namespace traffic logs "$pod" --tail=-1 | awk -v from="$2" -v until="$3" '
-      $1 < from || $1 > until { next }
-      $2 == "answered" { answered++; next }
-      { other++; print > "/dev/stderr" }
-      END { print answered + 0, other + 0 }' 2> "$state/traffic.$1.$pod")
-    case $pod in
-      client) answered=${counts% *} lost=${counts#* } ;;
-      stranger) leaked=${counts% *} denied=${counts#* } ;;
-    esac
-  done
-  figures="$answered answered, $lost lost; $denied denied, $leaked passed"
-  if [ "$answered" -gt 0 ] && [ "$denied" -gt 0 ] && [ "$lost$leaked" = 00 ]; then report "$1" ok "$figures"; else report "$1" WRONG "$figures"; fi
+  local client stranger answered late lost silent denied leaked strange quiet verdict=ok
+  client=$(traffic_counts client "$2" "$3")
+  stranger=$(traffic_counts stranger "$2" "$3")
+  read -r answered late lost silent <<< "$client"
+  read -r leaked denied strange quiet <<< "$stranger"
+  lost=$((lost + late)) leaked=$((leaked + strange))
+  local wrong=$state/traffic.$1.wrong figures
+  figures="$answered answered, $lost lost; $denied denied, $leaked passed; $(one_line "$state/traffic.did")"
+  # Both have to go on all the time: the longest wait is a second, on a busy machine some more.
+  [ "$silent" -le 5 ] && [ "$quiet" -le 5 ] || echo "silent for $silent and $quiet s" >> "$wrong"
+  [ "$answered" -gt 0 ] && [ "$denied" -gt 0 ] && [ "$lost$leaked" = 00 ] || verdict=WRONG
+  if [ -s "$wrong" ]; then verdict=WRONG figures+="; $(one_line "$wrong")"; fi
+  report "$1" $verdict "$figures"
 }

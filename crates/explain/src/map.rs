@@ -31,6 +31,9 @@ use crate::flow_log::Residents;
 use crate::party::workload_name;
 use crate::snapshot::Snapshot;
 
+/// How many blocks a name leaves out one by one.
+const SHOWN: usize = 6;
+
 /// Who may talk to whom. Everything that is named by a number is an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Map {
@@ -166,7 +169,7 @@ impl Map {
         let mut groups = vec![usize::MAX; difference.outside.len()];
         for pieces in alike.into_values() {
             let ranges: Vec<&AddressRange> = pieces.iter().map(|it| &difference.outside[*it]).collect();
-            let name = space::names(&ranges).join(", ");
+            let name = space::names(&ranges, SHOWN).join(", ");
             for index in &pieces {
                 groups[*index] = self.groups.len();
                 places.outside.push((difference.outside[*index].clone(), self.ends.len()));

@@ -15,11 +15,24 @@ use crate::way::Nodes;
 
 const THREADS: usize = 2;
 /// A host of each family outside the cluster.
-const OUTSIDE: [&str; 2] = ["203.0.113.50", "2001:db8::50"];
+pub const OUTSIDE: [&str; 2] = ["203.0.113.50", "2001:db8::50"];
 
 pub fn judge(cases: &[Case]) -> Figures {
-    let mut figures = Figures::new("cases, interpreted");
+    in_shares("cases, interpreted", cases, judge_case)
+}
+
+/// Judges the cases in several threads.
+pub fn in_shares(stage: &'static str, cases: &[Case], judge: impl Fn(&mut Figures, &Case) + Sync) -> Figures {
+    let mut figures = Figures::new(stage);
     let share = cases.len().div_ceil(THREADS).max(1);
+    let judge_share = |cases: &[Case]| {
+        let mut figures = Figures::new("");
+        for case in cases {
+            figures.cases += 1;
+            judge(&mut figures, case);
+        }
+        figures
+    };
     thread::scope(|scope| {
         let threads: Vec<_> = cases.chunks(share).map(|share| scope.spawn(|| judge_share(share))).collect();
         threads.into_iter().for_each(|it| figures.add(it.join().expect("a mismatch is no panic")));
@@ -27,18 +40,13 @@ pub fn judge(cases: &[Case]) -> Figures {
     figures.finish()
 }
 
-fn judge_share(cases: &[Case]) -> Figures {
-    let mut figures = Figures::new("");
-    for case in cases {
-        figures.cases += 1;
-        let mut previous = None;
-        for (step, state) in case.states().iter().enumerate() {
-            let cluster = cluster(state, previous.as_ref());
-            judge_state(&mut figures, &format!("{} step {step}", case.name), &with_unique_names(&cluster));
-            previous = Some(cluster);
-        }
+fn judge_case(figures: &mut Figures, case: &Case) {
+    let mut previous = None;
+    for (step, state) in case.states().iter().enumerate() {
+        let cluster = cluster(state, previous.as_ref());
+        judge_state(figures, &format!("{} step {step}", case.name), &with_unique_names(&cluster));
+        previous = Some(cluster);
     }
-    figures
 }
 
 /// The cluster of a state; no case has anything that cannot be understood.
@@ -77,7 +85,7 @@ fn judge_state(figures: &mut Figures, name: &str, cluster: &Cluster) {
 }
 
 /// Every address of every pod that takes part, of the nodes, and of hosts outside.
-fn ends(cluster: &Cluster) -> Vec<Endpoint> {
+pub fn ends(cluster: &Cluster) -> Vec<Endpoint> {
     let owners = cluster.address_owners();
     let pods = owners.into_iter().map(|(address, pod)| Endpoint::Pod { pod: pod.clone(), address });
     let nodes = cluster.nodes.iter().flat_map(|(node, it)| {
@@ -97,7 +105,7 @@ fn pairs(ends: &[Endpoint]) -> impl Iterator<Item = (&Endpoint, &Endpoint)> {
 }
 
 /// What the grid serves, the neighbours of that, and what has no ports.
-fn transports() -> Vec<Transport> {
+pub fn transports() -> Vec<Transport> {
     let served = Protocol::ALL.into_iter().flat_map(|it| [80, 81].map(|port| Transport::Port(it, port)));
     served
         .chain([79, 82].map(|port| Transport::Port(Protocol::Tcp, port)))

@@ -1,16 +1,19 @@
-//! Is it right? Three judges, and nothing may differ:
+//! Is it right? These judges, and nothing may differ:
 //!
 //! ```text
 //! every case  ─► evaluate, the reading of the specification, against the compiled ruleset, interpreted
-//! many cases  ─► the same against the kernel, with packets, in labs
+//!             ─► what explain, test and diff say of it, against evaluate
+//! many cases  ─► evaluate and explain against the kernel, with packets, in labs
 //! any cluster ─► the first again, over generated clusters and connections
 //! ```
 //!
-//! `cargo test` takes all cases for the first, a sample for the second and little of the third; `-- --all` takes all of
-//! everything. `-- peers/` takes the cases whose names contain `peers/`, `-- --only=packets` one judge. `PODWALL_SEED` chooses another sample.
+//! `cargo test` takes all cases without packets, a sample with packets and little that is generated; `-- --all` takes
+//! all of everything. `-- peers/` takes the cases whose names contain `peers/`, `-- --only=packets` one judge. `PODWALL_SEED` chooses another sample.
 
+mod changes;
 #[path = "../../../compiler/tests/properties/cluster.rs"]
 mod cluster;
+mod explained;
 mod figures;
 mod flows;
 mod interpreted;
@@ -51,6 +54,10 @@ fn main() -> ExitCode {
     let mut stages = Vec::new();
     if wanted("interpreted") {
         stages.push(interpreted::judge(&chosen));
+    }
+    if wanted("explained") {
+        stages.push(explained::judge(&chosen));
+        stages.push(changes::judge(&chosen));
     }
     if wanted("packets") {
         stages.push(packets::judge(&sample(chosen, count, seed)));

@@ -1,8 +1,10 @@
-//! Cases in the lab: a real kernel, and real packets between all pods, nodes and hosts outside, for both families.
+//! Cases in the lab: a real kernel, and real packets between all pods, nodes and hosts outside, for both families. What
+//! they meet is what `evaluate` says, and what `explain` answers about the two ends.
 //!
 //! Several cases share a lab, one after the other, so that the kernel also moves from the end of one case to the
 //! start of the next. Each lab is a process: this program, started with `--lab` and the names of cases.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
@@ -10,12 +12,15 @@ use std::thread;
 use std::time::Duration;
 
 use podwall_conformance::{Case, cases};
+use podwall_explain::Snapshot;
 use podwall_lab::{Families, Lab, Layout, OutsideHost, RunOptions, Step, isolate_process};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{Protocol, Transport};
 use serde_json::Value;
 
+use crate::explained::{snapshot, verdict_of_probe};
 use crate::figures::Figures;
+use crate::interpreted::OUTSIDE;
 
 /// How many labs are up at a time. They mostly wait for packets that do not come.
 const LABS: usize = 5;
@@ -84,15 +89,37 @@ fn take(figures: &mut Figures, layout: &str, names: &[&str], ran: Ran) {
     if steps.len() < names.len() {
         figures.mismatches.push(format!("{} steps are reported of {names:?}", steps.len()));
     }
+    let snapshots = snapshots(names);
     for step in steps {
+        let snapshot = snapshots.get(step["path"].as_str().unwrap_or_default());
         for probe in step["probes"].as_array().into_iter().flatten() {
             let (allowed, evaluated) = (probe["allowed"].as_bool(), probe["evaluated"].as_bool());
+            let explained = snapshot.and_then(|snapshot| verdict_of_probe(snapshot, probe));
             figures.count_probe(allowed == Some(true));
-            if allowed.is_none() || allowed != evaluated {
+            if allowed.is_none() || allowed != evaluated || allowed != explained {
+                let probe = format!("{probe}, explained {explained:?}");
                 figures.mismatches.push(format!("{} {layout}: {probe}\n{said}", step["path"]));
             }
         }
     }
+}
+
+/// What `explain` is asked about, by the path of the lab's step.
+fn snapshots(names: &[&str]) -> BTreeMap<String, Snapshot> {
+    let mut found = BTreeMap::new();
+    for case in cases().iter().filter(|case| names.contains(&case.name.as_str())) {
+        let mut previous = None;
+        for (index, state) in case.states().iter().enumerate() {
+            let snapshot = snapshot(state, previous.as_ref());
+            found.insert(path(case, index), snapshot.clone());
+            previous = Some(snapshot);
+        }
+    }
+    found
+}
+
+fn path(case: &Case, step: usize) -> String {
+    format!("{} step {step}", case.name)
 }
 
 /// The other side: a lab in this process, with a report on standard output.
@@ -121,7 +148,7 @@ pub fn run_lab(arguments: &[String]) -> ExitCode {
 fn steps_of(case: &Case) -> Vec<Step> {
     let states = case.states();
     let step = |(index, state): (usize, &podwall_conformance::State)| {
-        let path = format!("{} step {index}", case.name);
+        let path = path(case, index);
         let source = Source { name: path.clone(), bytes: state.manifests().into_bytes() };
         Step { path, manifests: read(&[source], "default") }
     };
@@ -129,7 +156,7 @@ fn steps_of(case: &Case) -> Vec<Step> {
 }
 
 fn options(layout: Layout, enforce: bool) -> RunOptions {
-    let addresses = ["203.0.113.50", "2001:db8::50"].map(|it| it.parse::<IpAddr>().expect("an address"));
+    let addresses = OUTSIDE.map(|it| it.parse::<IpAddr>().expect("an address"));
     let served = Protocol::ALL.into_iter().flat_map(|it| [80, 81].map(|port| Transport::Port(it, port)));
     RunOptions {
         node_count: 2,

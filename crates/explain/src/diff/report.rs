@@ -25,7 +25,7 @@ impl Difference {
     pub fn to_text(&self) -> String {
         let mut page = Page::default();
         for (opens, title) in [(true, "becomes allowed"), (false, "becomes denied")] {
-            let groups = self.groups(opens);
+            let groups = self.groups(opens, SHOWN);
             if groups.is_empty() {
                 continue;
             }
@@ -53,7 +53,7 @@ impl Difference {
     /// All of it as one line of JSON.
     pub fn to_json(&self) -> String {
         let groups = |opens| -> Vec<Value> {
-            let groups = self.groups(opens).into_iter();
+            let groups = self.groups(opens, usize::MAX).into_iter();
             groups.map(|it| json!({"from": it.from, "to": it.to, "ports": it.ports})).collect()
         };
         let names =
@@ -68,8 +68,9 @@ impl Difference {
         format!("{value}\n")
     }
 
-    /// Changes of one kind: first those to one end on the same ports are one, then those from the same ends.
-    fn groups(&self, opens: bool) -> Vec<Group> {
+    /// Changes of one kind: first those to one end on the same ports are one, then those from the same ends. In a name,
+    /// at most so many blocks are left out one by one.
+    fn groups(&self, opens: bool, most: usize) -> Vec<Group> {
         type Ports<'a> = (&'a PortSet, Option<bool>);
         let mut sources: BTreeMap<(End, Ports), BTreeSet<End>> = BTreeMap::new();
         for change in self.changes.iter().filter(|change| change.opens == opens) {
@@ -85,12 +86,16 @@ impl Difference {
                 Some(true) => " over IPv4",
                 Some(false) => " over IPv6",
             };
-            Group { from: self.names(&from), to: self.names(&to), ports: format!("{ports}{family}") }
+            Group {
+                from: self.names(&from, most),
+                to: self.names(&to, most),
+                ports: format!("{ports}{family}"),
+            }
         };
         groups.into_iter().map(group).collect()
     }
 
-    fn names(&self, ends: &BTreeSet<End>) -> Vec<String> {
+    fn names(&self, ends: &BTreeSet<End>, most: usize) -> Vec<String> {
         let (mut pods, mut outside): (BTreeMap<&Arc<str>, Vec<usize>>, Vec<_>) = Default::default();
         for end in ends {
             match end {
@@ -108,7 +113,7 @@ impl Difference {
                 false => names.extend(own.into_iter().cloned()),
             }
         }
-        names.extend(space::names(&outside));
+        names.extend(space::names(&outside, most));
         names
     }
 }

@@ -71,8 +71,8 @@ fn cut(blocks: &BTreeSet<IpNet>, ipv4: bool) -> Vec<(u128, u128)> {
     begins.iter().copied().zip(ends).collect()
 }
 
-/// Pieces in words: as blocks, or by what is left out where that is shorter.
-pub fn names(pieces: &[&AddressRange]) -> Vec<String> {
+/// Pieces in words: as blocks, or by what is left out where that is shorter; of that, the first `most`.
+pub fn names(pieces: &[&AddressRange], most: usize) -> Vec<String> {
     let mut names = Vec::new();
     for ipv4 in [true, false] {
         let mut merged: Vec<(u128, u128)> = Vec::new();
@@ -90,7 +90,7 @@ pub fn names(pieces: &[&AddressRange]) -> Vec<String> {
         match rest.is_empty() {
             true => names.push(format!("all of {family} outside")),
             false if rest.len() < own.len() => {
-                names.push(format!("all of {family} outside except {}", crate::page::listed(&rest, 6)));
+                names.push(format!("all of {family} outside except {}", crate::page::listed(&rest, most)));
             }
             false => names.extend(own),
         }

@@ -19,6 +19,14 @@ ip_route() { # MACHINE RANGE VIA...
   esac
 }
 
+# An IPv6 address is tentative until the kernel gets to it, on loopback too, and until then nobody may use it.
+outside_address() { # ADDRESS
+  case $1 in
+    *:*) enter outside ip address replace "$1" dev lo nodad < /dev/null ;;
+    *) enter outside ip address replace "$1" dev lo < /dev/null ;;
+  esac
+}
+
 # With kindnet only outside needs routes: it has its own for the nodes.
 connect_pods() {
   local node machine range via source
@@ -28,7 +36,7 @@ connect_pods() {
     for range in $(node_pod_cidrs "$node"); do
       via=$(node_addresses "$node" | of_one_family "$range")
       case $range in *:*) source=2001:db8::50 ;; *) source=203.0.113.50 ;; esac
-      enter outside ip address replace "$source" dev lo
+      outside_address "$source"
       ip_route outside "$range" "$via" src "$source"
       [ "$cni" != kindnet ] || continue
       for machine in $(all_nodes); do
@@ -63,7 +71,7 @@ outside_up() {
   local addresses address node via
   addresses=$(sed --quiet 's/.*"[a-z]*=\([^"]*\)".*/\1/p' "$here"/../scenarios/a*/scenario.yaml | tr ',' '\n' | sort --unique | of_families)
   for address in $addresses; do
-    enter outside ip address replace "$address" dev lo
+    outside_address "$address"
     via=$(enter outside ip -json address show dev eth0 scope global | jq --raw-output '.[].addr_info[].local | select(.)' | of_one_family "$address")
     for node in $(all_nodes); do ip_route "$node" "$address" "$via"; done
   done

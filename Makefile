@@ -25,10 +25,10 @@ lab: tools ## run your own manifests in the lab: make lab STEP=folder LAB_OPTION
 	target/debug/podwall lab run $(foreach step,$(STEP),--step $(step)) $(LAB_OPTIONS)
 
 .PHONY: test
-test: tools kube ## all tests: units, properties, the kernel as referee, scenarios with packets, the agent's suites
+test: tools kube kubernetes-tools ## all tests: units, properties, the kernel as referee, packets, the agent's suites, manifests
 	$(CARGO) test --workspace --no-run
-	@echo 'Now side by side, each heard when it ends: the rest of the tests, and $(APART)'
-	+@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target rest-of-tests $(APART:%=suite-%)
+	@echo 'Now side by side, each heard when it ends: the rest of the tests, deploy-check, and $(APART)'
+	+@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target rest-of-tests deploy-check $(APART:%=suite-%)
 
 # The agent's suites mostly wait, each for an API server of its own: they run one after the other beside the rest of the
 # tests, and what each says comes in one piece when it ends. All at once would take a third less, but then the kernel's
@@ -89,7 +89,7 @@ export KUBEBUILDER_ASSETS
 
 .PHONY: kube
 kube: ## etcd and kube-apiserver: what the agent is tested against (building them takes 6 minutes, once)
-	@./.ci/tools curl unzip openssl
+	@./.ci/tools curl ca-certificates unzip openssl
 	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver
 
 # The agent's suites: real packets against what a real API server has. They need no root.
@@ -120,7 +120,7 @@ soak: tools kube ## fifty changes a second with all faults mixed in: make soak M
 
 .PHONY: kube-proxy
 kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and bridged (root; builds it: 5 minutes)
-	@./.ci/tools curl unzip openssl iptables
+	@./.ci/tools curl ca-certificates unzip openssl iptables
 	integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver kube-proxy
 	$(CARGO) build --package podwall
 	integration/kube-proxy/run
@@ -132,15 +132,19 @@ export KIND_IMAGE KIND_CONFIG KIND_FAMILY PARTS KEEP DOCKER
 
 .PHONY: integration-local
 integration-local: image-root ## A1 to A14, births, restarts, upgrade, drain on real clusters of plain processes (root)
-	@./.ci/tools curl unzip
+	@./.ci/tools curl ca-certificates unzip
 	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl agnhost
 	$$([ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KUBEBUILDER_ASSETS,PARTS,KEEP) integration/cluster/run local $(LOCAL_CLUSTERS)
 
 .PHONY: integration
-integration: image-root ## the same on clusters of kind, with Docker or DOCKER=podman: KIND_CLUSTERS, KIND_IMAGE
-	@./.ci/tools curl unzip
+integration: engine image-root ## the same on clusters of kind, with Docker or DOCKER=podman: KIND_CLUSTERS, KIND_IMAGE
+	@./.ci/tools curl ca-certificates unzip
 	@integration/kube/build $(KUBEBUILDER_ASSETS) kubectl agnhost kind
 	integration/cluster/run kind $(KIND_CLUSTERS)
+
+.PHONY: engine
+engine: # a container engine that runs, before anything is built for it
+	@integration/cluster/engine
 
 .PHONY: install-yaml
 install-yaml: kubernetes-tools ## write deploy/install.yaml from deploy/base
@@ -149,14 +153,13 @@ install-yaml: kubernetes-tools ## write deploy/install.yaml from deploy/base
 	mv target/install.yaml deploy/install.yaml
 
 .PHONY: deploy-check
-deploy-check: kubernetes-tools ## the manifests and the chart against a real API server (builds it: 5 minutes)
+deploy-check: kube kubernetes-tools ## the manifests and the rendered chart against a real API server: dry runs, rights, admission
 	@./.ci/tools curl jq openssl iproute2
-	@integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver
 	KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS) integration/deploy/check
 
 .PHONY: kubernetes-tools
 kubernetes-tools: # helm and kustomize
-	@./.ci/tools curl unzip
+	@./.ci/tools curl ca-certificates unzip jq
 	@mkdir -p target
 	integration/deploy/build $(KUBEBUILDER_ASSETS)
 

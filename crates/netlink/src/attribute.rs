@@ -11,6 +11,12 @@ use nftnl_sys as sys;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Number,
+    /// 2 bytes.
+    ShortNumber,
+    /// 8 bytes.
+    LongNumber,
+    /// An expression, which the owner takes over.
+    Expression,
     Text,
     /// Copied to the heap.
     Bytes,
@@ -70,7 +76,7 @@ attributes!(c"set";
     SET_KEY_TYPE = NFTNL_SET_KEY_TYPE: Number, SET_KEY_LENGTH = NFTNL_SET_KEY_LEN: Number,
     SET_DATA_TYPE = NFTNL_SET_DATA_TYPE: Number, SET_DATA_LENGTH = NFTNL_SET_DATA_LEN: Number,
     SET_ID = NFTNL_SET_ID: Number, SET_SIZE = NFTNL_SET_DESC_SIZE: Number,
-    SET_USERDATA = NFTNL_SET_USERDATA: Bytes, SET_TIMEOUT = NFTNL_SET_TIMEOUT: Other,
+    SET_USERDATA = NFTNL_SET_USERDATA: Bytes, SET_TIMEOUT = NFTNL_SET_TIMEOUT: LongNumber,
     SET_GC_INTERVAL = NFTNL_SET_GC_INTERVAL: Other, SET_OBJECT = NFTNL_SET_OBJ_TYPE: Other,
     SET_EXPRESSION = NFTNL_SET_EXPR: Other, SET_EXPRESSIONS = NFTNL_SET_EXPRESSIONS: Other,
 );
@@ -109,6 +115,23 @@ attributes!(c"immediate";
 );
 attributes!(c"counter"; COUNTER_PACKETS = NFTNL_EXPR_CTR_PACKETS: Other,
     COUNTER_BYTES = NFTNL_EXPR_CTR_BYTES: Other);
+attributes!(c"limit";
+    LIMIT_RATE = NFTNL_EXPR_LIMIT_RATE: LongNumber, LIMIT_UNIT = NFTNL_EXPR_LIMIT_UNIT: LongNumber,
+    LIMIT_BURST = NFTNL_EXPR_LIMIT_BURST: Number, LIMIT_TYPE = NFTNL_EXPR_LIMIT_TYPE: Number,
+    LIMIT_FLAGS = NFTNL_EXPR_LIMIT_FLAGS: Number,
+);
+attributes!(c"log";
+    LOG_GROUP = NFTNL_EXPR_LOG_GROUP: ShortNumber, LOG_PREFIX = NFTNL_EXPR_LOG_PREFIX: Text,
+    LOG_SNAPLEN = NFTNL_EXPR_LOG_SNAPLEN: Other, LOG_QTHRESHOLD = NFTNL_EXPR_LOG_QTHRESHOLD: Other,
+    LOG_LEVEL = NFTNL_EXPR_LOG_LEVEL: Other, LOG_FLAGS = NFTNL_EXPR_LOG_FLAGS: Other,
+);
+attributes!(c"dynset";
+    UPDATE_SET = NFTNL_EXPR_DYNSET_SET_NAME: Text,
+    UPDATE_FROM = NFTNL_EXPR_DYNSET_SREG_KEY: Number, UPDATE_HOW = NFTNL_EXPR_DYNSET_OP: Number,
+    UPDATE_DATA = NFTNL_EXPR_DYNSET_SREG_DATA: Other, UPDATE_TIMEOUT = NFTNL_EXPR_DYNSET_TIMEOUT: LongNumber,
+    UPDATE_FLAGS = NFTNL_EXPR_DYNSET_FLAGS: Number, UPDATE_EXPRESSION = NFTNL_EXPR_DYNSET_EXPR: Expression,
+    UPDATE_EXPRESSIONS = NFTNL_EXPR_DYNSET_EXPRESSIONS: Other,
+);
 attributes!(c"nat";
     NAT_TYPE = NFTNL_EXPR_NAT_TYPE: Number, NAT_FAMILY = NFTNL_EXPR_NAT_FAMILY: Number,
     NAT_ADDRESS = NFTNL_EXPR_NAT_REG_ADDR_MIN: Number, NAT_ADDRESS_MAX = NFTNL_EXPR_NAT_REG_ADDR_MAX: Number,

@@ -77,6 +77,23 @@ pub(crate) const PROTOCOL_ICMP_CODE: u16 = 6;
 /// From the attributes of ICMP to those of ICMPv6.
 pub(crate) const PROTOCOL_ICMPV6_OFFSET: u16 = 3;
 
+pub(crate) const SUBSYSTEM_LOG: u16 = 4;
+pub(crate) const LOG_PACKET: u16 = 0;
+pub(crate) const LOG_CONFIG: u16 = 1;
+pub(crate) const CONFIG_COMMAND: u16 = 1;
+pub(crate) const CONFIG_MODE: u16 = 2;
+pub(crate) const CONFIG_BUFFER: u16 = 3;
+pub(crate) const CONFIG_DELAY: u16 = 4;
+pub(crate) const CONFIG_AT_ONCE: u16 = 5;
+pub(crate) const CONFIG_FLAGS: u16 = 6;
+pub(crate) const COMMAND_BIND: u8 = 1;
+pub(crate) const COPY_PACKET: u8 = 2;
+/// Every packet that is logged has the next number.
+pub(crate) const NUMBERED: u16 = 1;
+pub(crate) const LOGGED_PAYLOAD: u16 = 9;
+pub(crate) const LOGGED_PREFIX: u16 = 10;
+pub(crate) const LOGGED_NUMBER: u16 = 12;
+
 /// In an attribute's kind: attributes are nested in it.
 pub(crate) const NESTED: u16 = 0x8000;
 pub(crate) const NLMSG_ERROR: u16 = 2;
@@ -107,6 +124,9 @@ pub(crate) const SET_ANONYMOUS: u32 = 1;
 pub(crate) const SET_CONSTANT: u32 = 2;
 pub(crate) const SET_INTERVAL: u32 = 4;
 pub(crate) const SET_MAP: u32 = 8;
+pub(crate) const SET_TIMEOUT_FLAG: u32 = 0x10;
+/// Rules may put elements into the set.
+pub(crate) const SET_DYNAMIC: u32 = 0x20;
 pub(crate) const DATA_VERDICT: u32 = 0xffff_ff00;
 pub(crate) const ELEMENT_INTERVAL_END: u32 = 1;
 /// The longest key and the longest data of a register, in bytes.
@@ -153,6 +173,15 @@ pub(crate) const COMPARE_AT_MOST: u32 = 3;
 pub(crate) const COMPARE_AT_LEAST: u32 = 5;
 
 pub(crate) const LOOKUP_INVERSE: u32 = 1;
+
+/// Of what a rule puts into a set: a new element, or new life for one that is there.
+pub(crate) const DYNAMIC_UPDATE: u32 = 1;
+/// The element has expressions of its own.
+pub(crate) const DYNAMIC_EXPRESSIONS: u32 = 2;
+/// Of a limit: packets, and not bytes.
+pub(crate) const LIMIT_OF_PACKETS: u32 = 0;
+/// A limit's unit of time: a second.
+pub(crate) const LIMIT_SECOND: u64 = 1;
 
 pub(crate) const NAT_DESTINATION: u32 = 1;
 pub(crate) const NAT_ADDRESS_GIVEN: u32 = 1;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use podwall_ruleset::{BaseChain, Chain, ChainType, Comment, Family, Hook, Name, Set, SetRef, Table};
+use podwall_ruleset::{
+    BaseChain, Chain, ChainType, Comment, Dynamic, Family, Hook, Name, Set, SetRef, Table,
+};
 
 use crate::consts::*;
 use crate::decode_rule;
@@ -64,11 +66,13 @@ fn set(raw: RawSet) -> Result<Set, String> {
     }
     let anonymous = raw.flags & SET_ANONYMOUS != 0;
     let expected = if anonymous { SET_ANONYMOUS | SET_CONSTANT } else { 0 };
+    let dynamic = dynamic(&raw)?;
+    let expected = expected | dynamic.map_or(0, |_| SET_DYNAMIC | SET_TIMEOUT_FLAG);
     if raw.flags & !(SET_INTERVAL | SET_MAP) != expected {
         return Err(format!("flags {:#x} are not of a set of ours", raw.flags));
     }
     // The kernel takes the size of a constant from us, to choose how it keeps it.
-    if raw.size.is_some() && !anonymous {
+    if raw.size.is_some() && !anonymous && dynamic.is_none() {
         return Err("a fixed size".to_owned());
     }
     let map = raw.flags & SET_MAP != 0;
@@ -84,8 +88,22 @@ fn set(raw: RawSet) -> Result<Set, String> {
     set.elements = element::decode(&parts, interval, map, raw.elements)?;
     set.interval = interval;
     set.map = map;
+    set.dynamic = dynamic;
     set.comment = comment(raw.userdata.as_deref(), userdata::SET_COMMENT)?;
     Ok(set)
+}
+
+fn dynamic(raw: &RawSet) -> Result<Option<Dynamic>, String> {
+    match (raw.flags & SET_DYNAMIC != 0, raw.size, raw.timeout_ms) {
+        (false, _, None) => Ok(None),
+        (true, Some(size), Some(timeout_ms)) if timeout_ms % 1000 == 0 => {
+            match u32::try_from(timeout_ms / 1000) {
+                Ok(timeout_s) => Ok(Some(Dynamic { size, timeout_s })),
+                Err(_) => Err("a timeout of years".to_owned()),
+            }
+        }
+        _ => Err("a timeout that we would not give it".to_owned()),
+    }
 }
 
 fn chain(raw: &RawChain) -> Result<(Name, Chain), String> {

@@ -35,7 +35,7 @@ pub(crate) fn rule(
     // What was read is what we would have written, or nft of our text, to the last register.
     let names = || {
         let mut names = expressions.iter().filter_map(|expression| match expression {
-            Expression::Lookup { set, .. } => Some(set.name.clone()),
+            Expression::Lookup { set, .. } | Expression::Update { set, .. } => Some(set.name.clone()),
             _ => None,
         });
         move |_: &SetRef| LookupSet { name: names.next().unwrap_or_default(), id: None }
@@ -90,6 +90,17 @@ impl Cursor<'_> {
                 }
             };
             self.matches.push(condition);
+            return Ok(None);
+        }
+        if let Some(Expression::Update { set: found, limit }) =
+            self.rest.get(fields.len()).filter(|_| !fields.is_empty())
+        {
+            self.rest = &self.rest[fields.len() + 1..];
+            self.settle_fields(&mut fields)?;
+            let ([field], SetRef::Named(set)) = (&fields[..], set(&found.name)?) else {
+                return Err("an update of several fields, or of a constant".to_owned());
+            };
+            self.matches.push(Match::LimitEach(*field, set, *limit));
             return Ok(None);
         }
         match self.rest {
@@ -160,6 +171,16 @@ impl Cursor<'_> {
                 self.counter = true;
                 self.rest = rest;
                 Ok(None)
+            }
+            [Expression::Limit(limit), rest @ ..] => {
+                self.flush()?;
+                self.matches.push(Match::Limit(*limit));
+                self.rest = rest;
+                Ok(None)
+            }
+            [Expression::Log(log), rest @ ..] => {
+                self.rest = rest;
+                self.end(Statement::Log(log.clone()))
             }
             [Expression::Verdict(verdict), rest @ ..] => {
                 self.rest = rest;

@@ -171,6 +171,31 @@ pub enum ConntrackError {
     },
 }
 
+/// Why the packets that rules log cannot be heard.
+#[derive(Debug, thiserror::Error)]
+pub enum PacketLogError {
+    /// The request or the answer did not go through.
+    #[error("cannot reach the kernel's packet log ({0}): try again")]
+    Socket(#[source] io::Error),
+    /// Another program has the group.
+    #[error("another program listens to group {group} of NFLOG: choose another group")]
+    Taken {
+        /// The group.
+        group: u16,
+    },
+    /// The kernel refused.
+    #[error(
+        "the kernel refuses group {group} of NFLOG ({source}): run with CAP_NET_ADMIN in the network namespace, on a \
+         kernel with CONFIG_NETFILTER_NETLINK_LOG (nfnetlink_log)"
+    )]
+    Refused {
+        /// The group.
+        group: u16,
+        /// The kernel's error.
+        source: io::Error,
+    },
+}
+
 fn list(refusals: &[Refusal]) -> String {
     const SHOWN: usize = 5;
     let mut text = refusals.iter().take(SHOWN).map(Refusal::to_string).collect::<Vec<_>>().join("; ");

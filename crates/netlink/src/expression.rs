@@ -7,7 +7,9 @@
 
 use std::net::SocketAddr;
 
-use podwall_ruleset::{CtState, Family, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
+use podwall_ruleset::{
+    CtState, Family, Field, IpFamily, Limit, Log, Match, Protocol, Rule, SetRef, Statement, Verdict,
+};
 
 use crate::consts::*;
 use crate::value;
@@ -15,17 +17,48 @@ use crate::value;
 /// One expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expression {
-    Meta { key: u32, to: u32 },
-    Ct { key: u32, to: u32 },
-    Payload { base: u32, offset: u32, length: u32, to: u32 },
-    Compare { how: u32, with: Vec<u8> },
-    Mask { mask: [u8; 4] },
-    Lookup { set: LookupSet, how: Lookup },
-    Data { to: u32, data: Vec<u8> },
+    Meta {
+        key: u32,
+        to: u32,
+    },
+    Ct {
+        key: u32,
+        to: u32,
+    },
+    Payload {
+        base: u32,
+        offset: u32,
+        length: u32,
+        to: u32,
+    },
+    Compare {
+        how: u32,
+        with: Vec<u8>,
+    },
+    Mask {
+        mask: [u8; 4],
+    },
+    Lookup {
+        set: LookupSet,
+        how: Lookup,
+    },
+    Data {
+        to: u32,
+        data: Vec<u8>,
+    },
     Verdict(Verdict),
-    Nat { family: u32 },
+    Nat {
+        family: u32,
+    },
     Masquerade,
     Counter,
+    Limit(Limit),
+    /// What the first register holds is put into a set, and passes as often as the limit says.
+    Update {
+        set: LookupSet,
+        limit: Limit,
+    },
+    Log(Log),
 }
 
 /// What is done with what a lookup finds.
@@ -134,6 +167,12 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
                 self.out.push(load(*field, REGISTER_1));
                 self.compare(COMPARE_EQUAL, prefix.as_str().as_bytes());
             }
+            Match::Limit(limit) => self.out.push(Expression::Limit(*limit)),
+            Match::LimitEach(field, name, limit) => {
+                self.load(&[*field])?;
+                let set = (self.set)(&SetRef::Named(name.clone()));
+                self.out.push(Expression::Update { set, limit: *limit });
+            }
             Match::NeighbourTarget(address) => {
                 self.out.push(NEIGHBOUR_TARGET);
                 self.compare(COMPARE_EQUAL, &address.octets());
@@ -156,12 +195,21 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
                 self.out.push(Expression::Nat { family: family.into() });
             }
             Statement::Masquerade => self.out.push(Expression::Masquerade),
+            Statement::Log(log) => self.out.push(Expression::Log(log.clone())),
         }
         Ok(())
     }
 
-    /// Loads the fields behind each other into the registers, from the first on, and looks them up.
+    /// Loads the fields, and looks them up.
     fn lookup(&mut self, fields: &[Field], reference: &SetRef, how: Lookup) -> Result<(), &'static str> {
+        self.load(fields)?;
+        let set = (self.set)(reference);
+        self.out.push(Expression::Lookup { set, how });
+        Ok(())
+    }
+
+    /// Loads the fields behind each other into the registers, from the first on.
+    fn load(&mut self, fields: &[Field]) -> Result<(), &'static str> {
         let of_frames = [Field::ArpSource, Field::SourceHardware];
         if self.family != Family::Bridge && of_frames.iter().any(|field| fields.contains(field)) {
             return Err("`arp saddr` or `ether saddr` in a table of another family than bridge");
@@ -174,8 +222,6 @@ impl<F: FnMut(&SetRef) -> LookupSet> Writer<F> {
             self.out.push(load(*field, to));
             words += value::length(value::field_type(*field)).div_ceil(4) as u32;
         }
-        let set = (self.set)(reference);
-        self.out.push(Expression::Lookup { set, how });
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Expressions as libnftnl's objects, and back.
 
-use podwall_ruleset::Verdict;
+use podwall_ruleset::{Comment, Limit, Log, Verdict};
 
 use crate::attribute::*;
 use crate::consts::*;
@@ -91,9 +91,33 @@ pub(crate) fn write(expression: &Expression) -> Result<nftnl::Expression, &'stat
             out
         }
         Expression::Masquerade => nftnl::Expression::new(c"masq"),
+        Expression::Limit(limit) => limit_message(limit),
+        Expression::Update { set, limit } => {
+            let mut out = nftnl::Expression::new(c"dynset");
+            out.set_text(UPDATE_SET, &set.name)
+                .set_number(UPDATE_FROM, REGISTER_1)
+                .set_number(UPDATE_HOW, DYNAMIC_UPDATE)
+                .hold(UPDATE_EXPRESSION, limit_message(limit));
+            out
+        }
+        Expression::Log(log) => {
+            let mut out = nftnl::Expression::new(c"log");
+            out.set_short_number(LOG_GROUP, log.group).set_text(LOG_PREFIX, log.prefix.as_str());
+            out
+        }
         // Counts from zero.
         Expression::Counter => nftnl::Expression::new(c"counter"),
     })
+}
+
+fn limit_message(limit: &Limit) -> nftnl::Expression {
+    let mut out = nftnl::Expression::new(c"limit");
+    out.set_long_number(LIMIT_RATE, limit.rate_per_s.into())
+        .set_long_number(LIMIT_UNIT, LIMIT_SECOND)
+        .set_number(LIMIT_BURST, limit.burst)
+        .set_number(LIMIT_TYPE, LIMIT_OF_PACKETS)
+        .set_number(LIMIT_FLAGS, 0);
+    out
 }
 
 /// The expression that the kernel holds; `Err` names what is not ours.
@@ -111,6 +135,9 @@ pub(crate) fn read(parsed: &Result<Parsed, String>) -> Result<Expression, String
         "nat" => nat(view),
         "masq" => masquerade(view),
         "counter" => Some(Expression::Counter),
+        "limit" => limit(view).map(Expression::Limit),
+        "dynset" => update(view),
+        "log" => log(view),
         _ => None,
     };
     known.ok_or_else(|| used_differently(kind))
@@ -196,6 +223,40 @@ fn masquerade(view: &Parsed) -> Option<Expression> {
     is_or_absent(view, MASQUERADE_FLAGS, 0)?;
     absent(view, MASQUERADE_PORT)?;
     Some(Expression::Masquerade)
+}
+
+fn limit(view: &Parsed) -> Option<Limit> {
+    is_or_absent(view, LIMIT_TYPE, LIMIT_OF_PACKETS)?;
+    is_or_absent(view, LIMIT_FLAGS, 0)?;
+    if view.long_number(LIMIT_UNIT)? != LIMIT_SECOND {
+        return None;
+    }
+    let rate_per_s = u32::try_from(view.long_number(LIMIT_RATE)?).ok()?;
+    Some(Limit { rate_per_s, burst: view.number(LIMIT_BURST)? })
+}
+
+fn update(view: &Parsed) -> Option<Expression> {
+    is(view, UPDATE_FROM, REGISTER_1)?;
+    is(view, UPDATE_HOW, DYNAMIC_UPDATE)?;
+    absent(view, UPDATE_DATA)?;
+    absent(view, UPDATE_EXPRESSIONS)?;
+    let plain = |attribute, ours: u64| view.long_number(attribute).is_none_or(|number| number == ours);
+    let flags = view.number(UPDATE_FLAGS).unwrap_or(0);
+    if !plain(UPDATE_TIMEOUT, 0) || flags & !DYNAMIC_EXPRESSIONS != 0 {
+        return None;
+    }
+    let inner = view.held()?;
+    let limit = (inner.kind() == c"limit").then(|| limit(inner)).flatten()?;
+    let set = LookupSet { name: view.text(UPDATE_SET)?, id: None };
+    Some(Expression::Update { set, limit })
+}
+
+fn log(view: &Parsed) -> Option<Expression> {
+    [LOG_SNAPLEN, LOG_QTHRESHOLD, LOG_LEVEL, LOG_FLAGS].into_iter().try_for_each(|it| absent(view, it))?;
+    let group = u16::try_from(view.number(LOG_GROUP)?).ok()?;
+    let text = view.text(LOG_PREFIX)?;
+    let prefix = Comment::new(&text);
+    (prefix.as_str() == text).then_some(Expression::Log(Log { group, prefix }))
 }
 
 fn is(view: &Parsed, attribute: Attribute, number: u32) -> Option<()> {

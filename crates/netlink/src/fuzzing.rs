@@ -9,6 +9,7 @@ use crate::conntrack_message;
 use crate::consts::*;
 use crate::decode;
 use crate::monitor::Ear;
+use crate::packet_log;
 use crate::parse;
 use crate::read::{RawTable, raw_chain, raw_element, raw_rule, raw_set};
 use crate::wire::messages;
@@ -54,6 +55,11 @@ pub fn connections(bytes: &[u8]) {
         let Some(entry) = conntrack_message::parse(&message) else { continue };
         conntrack_message::put_mark(&mut Vec::new(), 1, &entry, 1, 1, true);
     }
+}
+
+/// Packets that rules have logged.
+pub fn logged(bytes: &[u8]) {
+    packet_log::hear(bytes, &mut None, &mut packet_log::Logged::default());
 }
 
 fn id() -> TableId {

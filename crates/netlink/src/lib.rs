@@ -8,7 +8,7 @@
 //! [`Kernel`] does both. It translates between `podwall_ruleset` and the kernel, and decides nothing else. The
 //! messages are built by libnftnl, and read without it; this is the only crate of the workspace with `unsafe`, in two of its files.
 //!
-//! [`Monitor`] hears of what others change in our tables; [`Conntrack`] lists connections and sets bits of their
+//! [`Monitor`] hears of what others change in our tables, [`PacketLog`] of the packets that rules log; [`Conntrack`] lists connections and sets bits of their
 //! marks.
 
 #![warn(missing_docs)]
@@ -34,10 +34,12 @@ pub mod fuzzing;
 #[cfg(all(test, target_endian = "little"))]
 mod golden;
 mod kernel;
+mod logged_packet;
 mod message;
 mod monitor;
 mod nftnl;
 mod outcome;
+mod packet_log;
 mod parse;
 mod read;
 #[cfg(test)]
@@ -51,7 +53,9 @@ mod wire;
 pub use batch::{Encoded, encode};
 pub use conntrack::{Conntrack, ConntrackFilter, Entry, Icmp, MarkFilter, Tuple};
 pub use counter::RuleCounter;
-pub use error::{ApplyError, ConntrackError, EncodeError, OpenError, ReadError, Refusal};
+pub use error::{ApplyError, ConntrackError, EncodeError, OpenError, PacketLogError, ReadError, Refusal};
 pub use foreign::ForeignTable;
 pub use kernel::{Kernel, ReadBack};
+pub use logged_packet::LoggedPacket;
 pub use monitor::{Monitor, Notification, Process};
+pub use packet_log::{Logged, PacketLog};

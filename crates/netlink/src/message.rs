@@ -1,6 +1,8 @@
 //! Operations as messages, made by libnftnl but for those of elements. Every message is below 64 KiB, the limit of what is nested in it.
 
-use podwall_ruleset::{BaseChain, ChainType, Comment, Hook, Name, Operation, Rule, Set, SetRef, TableId};
+use podwall_ruleset::{
+    BaseChain, ChainType, Comment, Dynamic, Hook, Name, Operation, Rule, Set, SetRef, TableId,
+};
 
 use crate::attribute::*;
 use crate::batch::Batch;
@@ -142,13 +144,17 @@ fn definition(
     }
     let interval = if definition.interval { SET_INTERVAL } else { 0 };
     let map = if definition.map { SET_MAP } else { 0 };
+    let dynamic = if definition.dynamic.is_some() { SET_DYNAMIC | SET_TIMEOUT_FLAG } else { 0 };
     let mut message = set(table, name);
     message
-        .set_number(SET_FLAGS, flags | interval | map)
+        .set_number(SET_FLAGS, flags | interval | map | dynamic)
         .set_number(SET_KEY_TYPE, key_type)
         .set_number(SET_KEY_LENGTH, key_length as u32)
         .set_number(SET_ID, id)
         .set_bytes(SET_USERDATA, &userdata::of_set(definition));
+    if let Some(Dynamic { size, timeout_s }) = definition.dynamic {
+        message.set_number(SET_SIZE, size).set_long_number(SET_TIMEOUT, u64::from(timeout_s) * 1000);
+    }
     if definition.map {
         message.set_number(SET_DATA_TYPE, DATA_VERDICT).set_number(SET_DATA_LENGTH, 0);
     }

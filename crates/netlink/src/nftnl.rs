@@ -94,7 +94,7 @@ macro_rules! object {
             fn set(&mut self, attribute: Attribute, shape: Shape, data: &[u8]) -> &mut Self {
                 assert!(attribute.shape == shape && attribute.owner == self.owner, "an attribute of something else");
                 self.bound += data.len() + ATTRIBUTE_OVERHEAD;
-                // SAFETY: the object is ours; the attribute is one of its, of this shape: numbers have 4 bytes,
+                // SAFETY: the object is ours; the attribute is one of its, of this shape: numbers have 2, 4 or 8 bytes,
                 // texts end in NUL, values fit their register (see the callers), and all of them are copied.
                 unsafe {
                     sys::$set(self.raw.as_ptr(), attribute.id, data.as_ptr().cast(), data.len() as u32);
@@ -104,6 +104,14 @@ macro_rules! object {
 
             pub(crate) fn set_number(&mut self, attribute: Attribute, number: u32) -> &mut Self {
                 self.set(attribute, Shape::Number, &number.to_ne_bytes())
+            }
+
+            pub(crate) fn set_short_number(&mut self, attribute: Attribute, number: u16) -> &mut Self {
+                self.set(attribute, Shape::ShortNumber, &number.to_ne_bytes())
+            }
+
+            pub(crate) fn set_long_number(&mut self, attribute: Attribute, number: u64) -> &mut Self {
+                self.set(attribute, Shape::LongNumber, &number.to_ne_bytes())
             }
 
             pub(crate) fn set_text(&mut self, attribute: Attribute, text: &str) -> &mut Self {
@@ -194,6 +202,20 @@ impl Expression {
         let mut expression = Self::own(unsafe { sys::nftnl_expr_alloc(kind.as_ptr()) }, kind);
         expression.bound += ATTRIBUTE_OVERHEAD + kind.count_bytes();
         expression
+    }
+
+    /// Gives the expression one of its own.
+    pub(crate) fn hold(&mut self, attribute: Attribute, expression: Expression) -> &mut Self {
+        let fits = attribute.shape == Shape::Expression && attribute.owner == self.owner;
+        assert!(fits, "an attribute of something else");
+        self.bound += expression.bound + ATTRIBUTE_OVERHEAD;
+        // SAFETY: both are ours; of this attribute libnftnl keeps the pointer, and frees it with its owner, so it is not
+        // dropped here. The length is not looked at.
+        unsafe {
+            sys::nftnl_expr_set(self.raw.as_ptr(), attribute.id, expression.raw.as_ptr().cast(), 0);
+        }
+        std::mem::forget(expression);
+        self
     }
 }
 

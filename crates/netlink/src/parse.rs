@@ -12,6 +12,8 @@ use crate::wire::attributes_in;
 enum Value {
     /// 4 bytes in network byte order.
     Number(Attribute),
+    /// 2 bytes in network byte order.
+    ShortNumber(Attribute),
     /// 8 bytes in network byte order.
     LongNumber(Attribute),
     /// Ends in NUL.
@@ -20,11 +22,13 @@ enum Value {
     /// Only that it is there matters.
     Present(Attribute),
     Nested(Values),
+    /// An expression.
+    Held,
 }
 /// By the number that the attribute has in a message. Others are passed over.
 type Values = &'static [(u16, Value)];
 
-use Value::{Bytes, LongNumber, Nested, Number, Present, Text};
+use Value::{Bytes, Held, LongNumber, Nested, Number, Present, ShortNumber, Text};
 
 const TABLE: Values = &[(1, Text(TABLE_NAME)), (2, Number(TABLE_FLAGS))];
 const CHAIN: Values = &[
@@ -44,7 +48,7 @@ const SET: Values = &[
     (5, Number(SET_KEY_LENGTH)),
     (6, Number(SET_DATA_TYPE)),
     (9, Nested(&[(1, Number(SET_SIZE))])),
-    (11, Present(SET_TIMEOUT)),
+    (11, LongNumber(SET_TIMEOUT)),
     (12, Present(SET_GC_INTERVAL)),
     (13, Bytes(SET_USERDATA)),
     (15, Present(SET_OBJECT)),
@@ -134,6 +138,40 @@ const EXPRESSIONS: &[(&CStr, Values)] = &[
     ),
     (c"counter", &[(1, LongNumber(COUNTER_BYTES)), (2, LongNumber(COUNTER_PACKETS))]),
     (
+        c"limit",
+        &[
+            (1, LongNumber(LIMIT_RATE)),
+            (2, LongNumber(LIMIT_UNIT)),
+            (3, Number(LIMIT_BURST)),
+            (4, Number(LIMIT_TYPE)),
+            (5, Number(LIMIT_FLAGS)),
+        ],
+    ),
+    (
+        c"log",
+        &[
+            (1, ShortNumber(LOG_GROUP)),
+            (2, Text(LOG_PREFIX)),
+            (3, Present(LOG_SNAPLEN)),
+            (4, Present(LOG_QTHRESHOLD)),
+            (5, Present(LOG_LEVEL)),
+            (6, Present(LOG_FLAGS)),
+        ],
+    ),
+    (
+        c"dynset",
+        &[
+            (1, Text(UPDATE_SET)),
+            (3, Number(UPDATE_HOW)),
+            (4, Number(UPDATE_FROM)),
+            (5, Present(UPDATE_DATA)),
+            (6, LongNumber(UPDATE_TIMEOUT)),
+            (7, Held),
+            (9, Number(UPDATE_FLAGS)),
+            (10, Present(UPDATE_EXPRESSIONS)),
+        ],
+    ),
+    (
         c"nat",
         &[
             (1, Number(NAT_TYPE)),
@@ -154,6 +192,8 @@ pub(crate) struct Parsed {
     owner: &'static CStr,
     /// Attributes by their number in libnftnl. Numbers are in host byte order.
     values: Vec<(u16, Vec<u8>)>,
+    /// The expression of an expression.
+    held: Option<Box<Parsed>>,
 }
 
 /// A rule and its expressions in order; of those that we do not use, the names.
@@ -210,7 +250,7 @@ fn expression(bytes: &[u8]) -> Option<Result<Parsed, String>> {
 
 impl Parsed {
     fn new(owner: &'static CStr, values: Values, bytes: &[u8]) -> Option<Self> {
-        let mut parsed = Self { owner, values: Vec::new() };
+        let mut parsed = Self { owner, values: Vec::new(), held: None };
         parsed.take(values, bytes)?;
         Some(parsed)
     }
@@ -222,6 +262,10 @@ impl Parsed {
                 Number(attribute) => {
                     (attribute, u32::from_be_bytes(bytes.try_into().ok()?).to_ne_bytes().to_vec())
                 }
+                ShortNumber(attribute) => {
+                    let number = u16::from_be_bytes(bytes.try_into().ok()?);
+                    (attribute, u32::from(number).to_ne_bytes().to_vec())
+                }
                 LongNumber(attribute) => {
                     (attribute, u64::from_be_bytes(bytes.try_into().ok()?).to_ne_bytes().to_vec())
                 }
@@ -229,6 +273,11 @@ impl Parsed {
                     (attribute, CStr::from_bytes_until_nul(bytes).ok()?.to_bytes_with_nul().to_vec())
                 }
                 Bytes(attribute) | Present(attribute) => (attribute, bytes.to_vec()),
+                Held => {
+                    // One that we do not use is as good as none: nothing is an update without one.
+                    self.held = expression(bytes)?.ok().filter(|it| it.held.is_none()).map(Box::new);
+                    continue;
+                }
                 Nested(values) => {
                     self.take(values, bytes)?;
                     continue;
@@ -242,6 +291,11 @@ impl Parsed {
     /// Of an expression, its name: `meta`, `cmp`, ...
     pub(crate) fn kind(&self) -> &'static CStr {
         self.owner
+    }
+
+    /// The expression in it, if it has one.
+    pub(crate) fn held(&self) -> Option<&Parsed> {
+        self.held.as_deref()
     }
 
     /// True when the attribute was in the message.
@@ -317,8 +371,8 @@ mod tests {
     #[test]
     fn an_expression_of_others_is_named() {
         let bytes = message(|bytes| {
-            nest(bytes, RULE_EXPRESSIONS, |bytes| nest(bytes, 1, |bytes| put(bytes, 1, b"log\0")));
+            nest(bytes, RULE_EXPRESSIONS, |bytes| nest(bytes, 1, |bytes| put(bytes, 1, b"quota\0")));
         });
-        assert_eq!(rule(&bytes).unwrap().expressions[0].as_ref().unwrap_err(), "log");
+        assert_eq!(rule(&bytes).unwrap().expressions[0].as_ref().unwrap_err(), "quota");
     }
 }

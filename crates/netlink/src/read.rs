@@ -34,6 +34,7 @@ pub(crate) struct RawSet {
     pub(crate) key_length: u32,
     pub(crate) data_type: Option<u32>,
     pub(crate) size: Option<u32>,
+    pub(crate) timeout_ms: Option<u64>,
     pub(crate) userdata: Option<Vec<u8>>,
     pub(crate) elements: Vec<RawElement>,
     /// What the set has that we never give one.
@@ -95,7 +96,8 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
         Some(_) => {}
         None => foreign = Some("a set that this version cannot read".to_owned()),
     })?;
-    for (set, raw) in &mut raw.sets {
+    // What rules have put into a set is not part of the ruleset.
+    for (set, raw) in raw.sets.iter_mut().filter(|(_, raw)| raw.flags & SET_DYNAMIC == 0) {
         dumper.list(GET_ELEMENT, family, &elements_of(id, set), "elements", |message| {
             let Some(elements) = parse::elements(message.bytes) else {
                 foreign = Some(format!("elements of set {set} that this version cannot read"));
@@ -141,7 +143,6 @@ pub(crate) fn table(dumper: &mut Dumper, id: &TableId, flags: u32) -> Result<Raw
 
 pub(crate) fn raw_set(set: &Parsed) -> RawSet {
     let unused = [
-        (SET_TIMEOUT, "a timeout"),
         (SET_GC_INTERVAL, "a timeout"),
         (SET_OBJECT, "objects"),
         (SET_EXPRESSION, "counters"),
@@ -153,6 +154,7 @@ pub(crate) fn raw_set(set: &Parsed) -> RawSet {
         key_length: set.number(SET_KEY_LENGTH).unwrap_or(0),
         data_type: set.number(SET_DATA_TYPE),
         size: set.number(SET_SIZE),
+        timeout_ms: set.long_number(SET_TIMEOUT),
         userdata: set.get(SET_USERDATA).map(<[u8]>::to_vec),
         elements: Vec::new(),
         foreign: unused.into_iter().find(|(attribute, _)| set.has(*attribute)).map(|(_, what)| what),

@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use podwall_ruleset::{
-    CtState, Family, Field, InterfaceName, IpFamily, Match, Name, Protocol, Rule, SetRef, Statement, Verdict,
+    Comment, CtState, Family, Field, InterfaceName, IpFamily, Limit, Log, Match, Name, Protocol, Rule,
+    SetRef, Statement, Verdict,
 };
 
 use crate::consts::*;
@@ -71,6 +72,9 @@ fn all_matches(family: Family) -> Vec<Match> {
         Match::InterfacePrefix(InputInterface, InterfaceName::new("v").unwrap()),
         Match::InterfacePrefix(OutputInterface, InterfaceName::new("0123456789abcde").unwrap()),
         Match::NeighbourTarget(Ipv6Addr::LOCALHOST),
+        Match::Limit(Limit { rate_per_s: 1, burst: 2 }),
+        Match::LimitEach(InputInterface, name(), Limit { rate_per_s: 1, burst: 2 }),
+        Match::LimitEach(SourceIpv4, name(), Limit { rate_per_s: 1, burst: 2 }),
     ];
     [of_family, of_all].concat()
 }
@@ -85,6 +89,10 @@ fn matches_never_run_into_each_other() {
         };
         let drop = |matches: Vec<Match>| Rule::verdict(matches, Verdict::Drop);
         comes_back(drop(vec![]));
+        let log = Statement::Log(Log { group: 3, prefix: Comment::new("a b") });
+        for one in &all {
+            comes_back(Rule::new([one.clone()], log.clone()));
+        }
         for one in &all {
             comes_back(drop(vec![one.clone()]));
             for two in &all {

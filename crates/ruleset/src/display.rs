@@ -8,9 +8,11 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::object::{BaseChain, Chain, ChainType, Element, Family, Hook, Key, Ruleset, Set, Table, TableId};
+use crate::object::{
+    BaseChain, Chain, ChainType, Dynamic, Element, Family, Hook, Key, Ruleset, Set, Table, TableId,
+};
 use crate::object::{HardwareAddress, Value, ValueType};
-use crate::rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
+use crate::rule::{CtState, Field, IpFamily, Limit, Log, Match, Protocol, Rule, SetRef, Statement, Verdict};
 
 /// Elements are wrapped when a line of them would be longer than this.
 const LINE_CHARACTERS_MAX: usize = 100;
@@ -57,6 +59,9 @@ impl Display for Set {
         let types: Vec<String> = self.key_type.iter().map(ToString::to_string).collect();
         write!(f, "\t\ttype {}", types.join(" . "))?;
         writeln!(f, "{}", if self.map { " : verdict" } else { "" })?;
+        if let Some(Dynamic { size, timeout_s }) = self.dynamic {
+            writeln!(f, "\t\tsize {size}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout_s}s")?;
+        }
         if self.interval {
             writeln!(f, "\t\tflags interval")?;
         }
@@ -179,6 +184,8 @@ impl Display for Match {
             Match::In(fields, set) => write!(f, "{} {set}", concatenation(fields)),
             Match::NotIn(field, set) => write!(f, "{field} != @{set}"),
             Match::InterfacePrefix(field, prefix) => write!(f, "{field} \"{prefix}*\""),
+            Match::Limit(limit) => write!(f, "{limit}"),
+            Match::LimitEach(field, set, limit) => write!(f, "update @{set} {{ {field} {limit} }}"),
             Match::NeighbourTarget(address) => write!(f, "@th,64,128 {:#x}", u128::from(*address)),
         }
     }
@@ -192,7 +199,14 @@ impl Display for Statement {
             Statement::Dnat(to) if to.is_ipv4() => write!(f, "dnat ip to {to}"),
             Statement::Dnat(to) => write!(f, "dnat ip6 to {to}"),
             Statement::Masquerade => f.write_str("masquerade"),
+            Statement::Log(Log { group, prefix }) => write!(f, "log prefix \"{prefix}\" group {group}"),
         }
+    }
+}
+
+impl Display for Limit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "limit rate {}/second burst {} packets", self.rate_per_s, self.burst)
     }
 }
 

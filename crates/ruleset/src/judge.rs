@@ -145,6 +145,7 @@ impl<'a, T: Lookup> Walk<'a, T> {
                 let element = self.look_up(fields, map)?;
                 Some(element.expect("every element of a map has a verdict").clone())
             }
+            Statement::Log(_) => None,
             Statement::Dnat(_) | Statement::Masquerade => panic!("only chains of type nat translate"),
         }
     }
@@ -170,6 +171,8 @@ impl<'a, T: Lookup> Walk<'a, T> {
                 Some(Value::Interface(name)) => name.as_str().starts_with(prefix.as_str()),
                 _ => false,
             },
+            // Nothing but a log depends on how often it happens.
+            Match::Limit(_) | Match::LimitEach(..) => true,
             Match::NeighbourTarget(_) => panic!("frames are not judged"),
         }
     }

@@ -24,7 +24,7 @@ pub use name::{
     COMMENT_BYTES_MAX, Comment, INTERFACE_BYTES_MAX, InterfaceName, NAME_BYTES_MAX, Name, NameError,
 };
 pub use object::{
-    BaseChain, Chain, ChainType, Element, Family, HardwareAddress, Hook, Key, Ruleset, Set, Table, TableId,
-    Value, ValueType,
+    BaseChain, Chain, ChainType, Dynamic, Element, Family, HardwareAddress, Hook, Key, Ruleset, Set, Table,
+    TableId, Value, ValueType,
 };
-pub use rule::{CtState, Field, IpFamily, Match, Protocol, Rule, SetRef, Statement, Verdict};
+pub use rule::{CtState, Field, IpFamily, Limit, Log, Match, Protocol, Rule, SetRef, Statement, Verdict};

@@ -108,6 +108,9 @@ pub struct Set {
     pub interval: bool,
     /// True when every element has a verdict.
     pub map: bool,
+    /// Set when rules put elements into it, which the kernel forgets again: they are its business, and not part of the
+    /// ruleset. Then `elements` is empty.
+    pub dynamic: Option<Dynamic>,
     /// For people.
     pub comment: Option<Comment>,
     /// The elements. Every key is [`Key::Range`] if `interval`, else [`Key::Exact`].
@@ -121,6 +124,7 @@ impl Set {
             key_type: SmallVec::from_slice(key_type),
             interval: false,
             map: false,
+            dynamic: None,
             comment: None,
             elements: BTreeMap::new(),
         }
@@ -138,6 +142,12 @@ impl Set {
         self
     }
 
+    /// The same for elements that rules put into it.
+    pub fn of_recent(mut self, dynamic: Dynamic) -> Self {
+        self.dynamic = Some(dynamic);
+        self
+    }
+
     /// The same with a comment.
     pub fn with_comment(mut self, comment: Comment) -> Self {
         self.comment = Some(comment);
@@ -149,8 +159,19 @@ impl Set {
         self.key_type == other.key_type
             && self.interval == other.interval
             && self.map == other.map
+            && self.dynamic == other.dynamic
             && self.comment == other.comment
     }
+}
+
+/// How many elements rules may put into a set, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dynamic {
+    /// The most elements.
+    pub size: u32,
+    /// How long the kernel keeps one that no packet has asked for, in seconds; below a minute, as nft writes a minute
+    /// differently.
+    pub timeout_s: u32,
 }
 
 /// The type of one part of a set's key.

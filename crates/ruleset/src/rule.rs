@@ -65,6 +65,11 @@ pub enum Match {
     NotIn(Field, Name),
     /// `iifname "veth*"`: the interface's name begins like this. The field is one of the two interfaces.
     InterfacePrefix(Field, InterfaceName),
+    /// `limit rate 10/second burst 20 packets`: not more often than this, for all that come here.
+    Limit(Limit),
+    /// `update @recent { ip saddr limit rate 10/second burst 20 packets }`: not more often than this for each value of
+    /// the field. The kernel keeps the values in the set, which is a dynamic one; when it is full, no new one matches.
+    LimitEach(Field, Name, Limit),
     /// `@th,64,128 0xfd00...`: where a neighbour solicitation or advertisement keeps the address it speaks of. Says
     /// nothing of the packet's protocol: it stands behind [`Field::Icmpv6Type`]. (nft 1.0.6 has no name for it;
     /// later versions list it as `icmpv6 taddr`.)
@@ -76,6 +81,15 @@ impl Match {
     pub fn in_set(field: Field, set: &Name) -> Self {
         Match::In(SmallVec::from_iter([field]), SetRef::Named(set.clone()))
     }
+}
+
+/// How often something may happen: tokens come at a rate, and as many as the burst are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Limit {
+    /// Packets in a second.
+    pub rate_per_s: u32,
+    /// As many at once. Not 5, which is the kernel's default and which some nft versions do not print.
+    pub burst: u32,
 }
 
 /// A set that a rule looks up.
@@ -129,6 +143,18 @@ pub enum Statement {
     Dnat(SocketAddr),
     /// `masquerade`. Only in chains of type nat.
     Masquerade,
+    /// `log prefix "podwall" group 9`: a copy of the packet for who listens to the group (NFLOG), and then the next
+    /// rule.
+    Log(Log),
+}
+
+/// Where a copy of a packet goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Log {
+    /// NFLOG's group.
+    pub group: u16,
+    /// What the packet is logged with. At most 127 bytes, which a comment cannot exceed.
+    pub prefix: Comment,
 }
 
 /// What becomes of a packet.

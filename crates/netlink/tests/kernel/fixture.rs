@@ -203,7 +203,13 @@ pub fn everything() -> Ruleset {
     };
     let long = "v".repeat(15);
     let any_port = || ports(0, u16::MAX);
+    let recent = Dynamic { size: 512, timeout_s: 30 };
+    let limit = |rate_per_s| Limit { rate_per_s, burst: 20 };
+    let log = |group| Statement::Log(Log { group, prefix: Comment::new("podwall denied egress") });
     let sets = [
+        ("recent.v4", Set::new(&[ValueType::Ipv4]).of_recent(recent)),
+        ("recent.v6", Set::new(&[ValueType::Ipv6]).of_recent(recent).with_comment(Comment::new("who"))),
+        ("recent-interfaces", Set::new(&[ValueType::Interface]).of_recent(recent)),
         (
             "blocks.v4",
             with(Set::new(&[ValueType::Ipv4]).of_ranges(), [range(ip("0.0.0.0"), ip("255.255.255.255"))]),
@@ -360,7 +366,17 @@ pub fn everything() -> Ruleset {
             Statement::Masquerade,
         )],
     );
+    let each = |field, set| Match::LimitEach(field, name(set), limit(10));
+    let denied = chain([
+        Rule::new([each(SourceIpv4, "recent.v4"), Match::Limit(limit(200))], log(9427)).counted(),
+        Rule::new([each(SourceIpv6, "recent.v6")], log(0)),
+        Rule::new([Match::Limit(limit(1)), each(InputInterface, "recent-interfaces")], log(u16::MAX)),
+        Rule::new([Match::Protocol(Protocol::Udp), each(DestinationIpv4, "recent.v4")], log(1)),
+        Rule { comment: Some(Comment::new("all")), ..Rule::new([], log(2)) },
+        Rule::verdict([Match::Limit(limit(7))], Verdict::Drop).counted(),
+    ]);
     let chains = [
+        ("denied/egress", denied),
         ("egress/web", egress),
         ("forward", forward),
         ("from-1", from),

@@ -57,6 +57,28 @@ table inet podwall {
 		comment "app=web, tier in (a, b)"
 	}
 
+	set recent-interfaces {
+		type ifname
+		size 512
+		flags dynamic,timeout
+		timeout 30s
+	}
+
+	set recent.v4 {
+		type ipv4_addr
+		size 512
+		flags dynamic,timeout
+		timeout 30s
+	}
+
+	set recent.v6 {
+		type ipv6_addr
+		size 512
+		flags dynamic,timeout
+		timeout 30s
+		comment "who"
+	}
+
 	map service {
 		type ipv4_addr . inet_proto . inet_service : verdict
 		elements = { 10.96.0.1 . tcp . 80 : jump from-1 }
@@ -70,6 +92,15 @@ table inet podwall {
 	set types {
 		type icmpv6_type
 		elements = { destination-unreachable }
+	}
+
+	chain denied/egress {
+		update @recent.v4 { ip saddr limit rate 10/second burst 20 packets } limit rate 200/second burst 20 packets counter packets 0 bytes 0 log prefix "podwall denied egress" group 9427
+		update @recent.v6 { ip6 saddr limit rate 10/second burst 20 packets } log prefix "podwall denied egress" group 0
+		limit rate 1/second burst 20 packets update @recent-interfaces { iifname limit rate 10/second burst 20 packets } log prefix "podwall denied egress" group 65535
+		meta l4proto udp update @recent.v4 { ip daddr limit rate 10/second burst 20 packets } log prefix "podwall denied egress" group 1
+		log prefix "podwall denied egress" group 2 comment "all"
+		limit rate 7/second burst 20 packets counter packets 0 bytes 0 drop
 	}
 
 	chain egress/web {

@@ -165,5 +165,5 @@ pub fn selector(name: &str, value: &str) -> LabelSelector {
 fn policy(pod_selector: LabelSelector, peers: Vec<Peer>, port: u16) -> NetworkPolicy {
     let ports = Ports::Only(vec![PortMatch::Range { protocol: Protocol::Tcp, first: port, last: port }]);
     let rule = Rule { peers: Peers::Only(peers), ports };
-    NetworkPolicy { pod_selector, ingress: Some(vec![rule]), egress: None, location: None }
+    NetworkPolicy { pod_selector, ingress: Some(vec![rule]), egress: None, mode: None, location: None }
 }

@@ -30,8 +30,9 @@ pub fn read_kinds(objects: &Objects, nodes: &BTreeMap<Arc<str>, Node>, kinds: &[
     let bad = manifests.problems.iter().find(|problem| problem.consequence >= Consequence::Refused);
     ensure!(bad.is_none(), "the API server has what we cannot read: {}", bad.expect("there is one"));
     let (namespaces, pods) = (manifests.namespaces, manifests.pods);
+    let audited_namespaces = manifests.audited_namespaces;
     let (policies, services, nodes) = (manifests.policies, manifests.services, nodes.clone());
-    Ok(Cluster { namespaces, pods, policies, services, nodes })
+    Ok(Cluster { namespaces, audited_namespaces, pods, policies, services, nodes })
 }
 
 fn shorten(object: &mut Json) {

@@ -19,7 +19,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
 use podwall_compiler::{
-    Attachment, Closed, NodeOptions, NodeState, UnknownPods, bridge_table_id, compile, table_id,
+    Attachment, Closed, FlowLog, NodeOptions, NodeState, UnknownPods, bridge_table_id, compile, table_id,
 };
 use podwall_netlink::{Kernel, ReadBack};
 use podwall_policy::read::{Source, read};
@@ -114,8 +114,13 @@ fn compiled(cluster: &Cluster) -> Ruleset {
         interface_prefixes: vec![InterfaceName::new("veth").unwrap()],
         bridge_ranges: vec!["10.244.0.0/24".parse().unwrap(), "fd00:10:244::/64".parse().unwrap()],
     };
-    let options =
-        NodeOptions { anti_spoofing: true, unknown_pods, revoked_mark: Some(0x1000_0000), counters: true };
+    let options = NodeOptions {
+        anti_spoofing: true,
+        unknown_pods,
+        revoked_mark: Some(0x1000_0000),
+        counters: true,
+        flow_log: Some(FlowLog { group: 9427, allowed: true }),
+    };
     compile(NodeState {
         cluster,
         node: "node-1",

@@ -97,7 +97,13 @@ pub fn podwall(nodes: &mut Nodes, index: usize, contender: &Contender, shipped: 
         let key = ObjectKey::new(NAMESPACE, format!("policy-{policy}"));
         let rule = Rule { peers, ports };
         let pod_selector = selector("app", "server");
-        let policy = NetworkPolicy { pod_selector, ingress: Some(vec![rule]), egress: None, location: None };
+        let policy = NetworkPolicy {
+            pod_selector,
+            ingress: Some(vec![rule]),
+            egress: None,
+            mode: None,
+            location: None,
+        };
         engine.set_policy(key, policy);
     }
     let mut kernel = nodes.namespace(index)?.enter(Kernel::open)??;

@@ -7,7 +7,7 @@
 //!                everything else                 goto from/...     or drop
 //! peer chain     pods by selector                ip saddr @pods/... return
 //!                addresses by block              ip saddr @blocks/... return
-//!                nobody else                     drop
+//!                nobody else                     drop, or the flow log's chain, which drops
 //! ```
 //!
 //! Everything is named by content: groups share what they look up alike. What is allowed returns to the base chain,
@@ -17,12 +17,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use podwall_policy::ObjectKey;
+use podwall_policy::{Mode, ObjectKey};
 use podwall_ruleset::{
     Chain, Comment, Element, Field, IpFamily, Key, Match, Name, Rule, Set, SetRef, Statement, Value,
     ValueType, Verdict,
 };
 
+use crate::NodeOptions;
+use crate::flow_log;
 use crate::group::{Group, Policies};
 use crate::name;
 use crate::peers::{PeerUnion, PodPeer};
@@ -49,13 +51,18 @@ pub struct GroupChains {
     pub selections: BTreeMap<[Name; 2], Arc<Selection>>,
     /// The policies say too much: the group is closed.
     pub excessive: bool,
+    mode: Mode,
+    /// What becomes of what nobody allows.
+    denial: Verdict,
 }
 
 impl GroupChains {
-    /// What a group makes of the present policies. With `counters`, packets enter by a chain that counts them.
-    pub fn of(group: &Group, policies: &Policies, counters: bool) -> Self {
+    /// What a group makes of the present policies. With counters, packets enter by a chain that counts them, unless the
+    /// group is of policies in audit mode.
+    pub fn of(group: &Group, policies: &Policies, options: &NodeOptions) -> Self {
         let program = group.program(policies);
-        let chain = name::group_chain(group.direction, &group.namespace, &(&group.policies, &program));
+        let content = (&group.policies, &program);
+        let chain = name::group_chain(group.mode, group.direction, &group.namespace, &content);
         let mut chains = Self {
             chain: chain.clone(),
             policies: group.policies.clone(),
@@ -63,10 +70,12 @@ impl GroupChains {
             blocks: BTreeMap::new(),
             selections: BTreeMap::new(),
             excessive: program.excessive,
+            mode: group.mode,
+            denial: flow_log::denial(options, group.mode, group.direction),
         };
         let comment = Some(name::policies_comment(group.policies.iter()));
         let rules = chains.port_rules(group.direction, &program);
-        if counters {
+        if options.counters && group.mode == Mode::Enforce {
             chains.chain = name::counted_chain(&chain);
             let counted = Chain { base: None, comment: comment.clone(), rules: counted_rules(&chain) };
             chains.chains.insert(chains.chain.clone(), Arc::new(counted));
@@ -117,9 +126,9 @@ impl GroupChains {
             return Verdict::Return;
         }
         if peers.is_empty() {
-            return Verdict::Drop;
+            return self.denial.clone();
         }
-        let name = name::peer_chain(direction, peers);
+        let name = name::peer_chain(self.mode, direction, peers);
         if !self.chains.contains_key(&name) {
             let rules = self.peer_rules(direction, peers);
             let chain = Chain { base: None, comment: None, rules };
@@ -145,7 +154,7 @@ impl GroupChains {
                 rules.push(Rule::verdict([Match::in_set(field, &set)], Verdict::Return));
             }
         }
-        rules.push(Rule::verdict([], Verdict::Drop));
+        rules.push(Rule::verdict([], self.denial.clone()));
         rules
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_policy::{Labels, ObjectKey, Pod};
+use podwall_policy::{Labels, Mode, ObjectKey, Pod};
 use podwall_ruleset::{Chain, Element, Name, Ruleset, Set, Table};
 
 use crate::chains::GroupChains;
 use crate::dispatch::conflict;
 use crate::frame::{Frame, Shape};
 use crate::group::{Group, excesses, selecting};
-use crate::local::{Contribution, LocalPod, TableKind, Unit};
+use crate::local::{Contribution, Judges, LocalPod, TableKind, Unit};
 use crate::program::Direction;
 use crate::selection::{Identity, Selection};
 use crate::source::is_checked;
@@ -72,21 +72,22 @@ fn local_pod(
     key: &ObjectKey,
     pod: &Pod,
 ) -> LocalPod {
-    let policies = &state.cluster.policies;
-    let selecting = selecting(policies, &key.namespace, &pod.labels);
-    let mut chains = |direction| {
-        let group = Group::of(&selecting, direction, &key.namespace, &pod.ports)?;
-        let make = || Arc::new(GroupChains::of(&group, policies, state.options.counters));
+    let selecting = selecting(state.cluster, &key.namespace, &pod.labels);
+    let mut chains = |mode, direction| {
+        let group = Group::of(&selecting, mode, direction, &key.namespace, &pod.ports)?;
+        let make = || Arc::new(GroupChains::of(&group, &state.cluster.policies, state.options));
         Some(groups.entry(group.clone()).or_insert_with(make).clone())
     };
+    let mut judges =
+        |mode| Judges { ingress: chains(mode, Direction::Ingress), egress: chains(mode, Direction::Egress) };
     let has_addresses = !pod.addresses.is_empty();
     LocalPod {
         key: key.clone(),
         attachment: state.attachments.get(key).cloned(),
         has_addresses,
         addresses: owners.owned_by(key, pod),
-        ingress: chains(Direction::Ingress),
-        egress: chains(Direction::Egress),
+        enforced: judges(Mode::Enforce),
+        audited: if state.options.flow_log.is_some() { judges(Mode::Audit) } else { Judges::default() },
         checked: is_checked(state.options, pod.anti_spoofing, has_addresses),
     }
 }

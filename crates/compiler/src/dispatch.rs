@@ -14,13 +14,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use podwall_policy::{Consequence, ObjectKey, Problem};
+use podwall_policy::{Consequence, Mode, ObjectKey, Problem};
 use podwall_ruleset::{
     BaseChain, Chain, ChainType, Comment, CtState, Element, Field, Hook, InterfaceName, IpFamily, Key, Match,
     Name, Protocol, Rule, Set, SetRef, Statement, Value, ValueType, Verdict,
 };
 
 use crate::NodeOptions;
+use crate::flow_log;
 use crate::frame::{Frame, Shape};
 use crate::local::{Contribution, LocalPod, LocalSet, TableKind};
 use crate::name;
@@ -47,17 +48,22 @@ pub fn add_frame(options: &NodeOptions, shape: Shape, frame: &mut Frame) {
     input.extend(dhcp_rules(frame));
     forward.extend(hairpin_rules(shape));
     forward.extend(unknown::add_frame(options, frame));
-    let egress = dispatch_rules(Direction::Egress, shape);
-    forward.extend(egress.iter().cloned());
-    input.extend(egress);
-    forward.extend(dispatch_rules(Direction::Ingress, shape));
-    frame.local_sets.extend(DIRECTIONS.map(LocalSet::Dispatch));
+    // What is denied is gone before policies in audit mode are asked.
+    let modes = if shape.audits { &[Mode::Enforce, Mode::Audit][..] } else { &[Mode::Enforce] };
+    for mode in modes {
+        let egress = dispatch_rules(*mode, Direction::Egress, shape);
+        forward.extend(egress.iter().cloned());
+        input.extend(egress);
+        forward.extend(dispatch_rules(*mode, Direction::Ingress, shape));
+        let sets = DIRECTIONS.into_iter().flat_map(|it| dispatch_sets(*mode, it, shape));
+        frame.local_sets.extend(sets.map(|(_, set)| set));
+    }
+    let passed = flow_log::add_frame(options, shape, frame);
+    forward.extend(passed.clone());
+    input.extend(passed);
     frame.local_sets.insert(LocalSet::Hairpin);
     if shape.by_address {
-        for family in FAMILIES {
-            frame.local_sets.extend(DIRECTIONS.map(|it| LocalSet::DispatchByAddress(it, family)));
-            frame.local_sets.insert(LocalSet::HairpinByAddress(family));
-        }
+        frame.local_sets.extend(FAMILIES.map(LocalSet::HairpinByAddress));
     }
     let mut base_chains = vec![(Hook::Input, "input", input), (Hook::Forward, "forward", forward)];
     let output = options.revoked_mark.map(|bit| vec![drop_revoked(bit)]);
@@ -83,19 +89,33 @@ pub fn add_interface(
         let (verdict, comment) = match pods {
             _ if closed => (Verdict::Drop, CLOSED.to_owned()),
             [] => continue,
-            [pod] => match pod.chain(direction) {
+            [pod] => match pod.enforced.chain(direction) {
                 Some(chain) => (Verdict::Jump(chain.clone()), names()),
                 None => continue,
             },
             _ => (Verdict::Drop, names()),
         };
-        if verdict != Verdict::Drop {
-            let pair = Key::Exact([interface.clone(), interface.clone()].into_iter().collect());
-            contribution.add(LocalSet::Hairpin, pair, Element::default());
-        }
         let element = Element { verdict: Some(verdict), comment: Some(Comment::new(&comment)) };
         contribution.add(LocalSet::Dispatch(direction), Key::one(interface.clone()), element);
     }
+    let [pod] = pods else { return };
+    if closed {
+        return;
+    }
+    for direction in DIRECTIONS {
+        if let Some(element) = audit_element(pod, direction) {
+            contribution.add(LocalSet::Audit(direction), Key::one(interface.clone()), element);
+        }
+    }
+    if pod.enforced.any() || pod.audited.any() {
+        let pair = Key::Exact([interface.clone(), interface].into_iter().collect());
+        contribution.add(LocalSet::Hairpin, pair, Element::default());
+    }
+}
+
+fn audit_element(pod: &LocalPod, direction: Direction) -> Option<Element> {
+    let verdict = Verdict::Jump(pod.audited.chain(direction)?.clone());
+    Some(Element { verdict: Some(verdict), comment: Some(Comment::new(&pod.key.to_string())) })
 }
 
 /// Adds what an address leads to: the group of the pod that owns it, if that pod has no interface of its own. One
@@ -105,19 +125,25 @@ pub fn add_address(address: IpAddr, owner: Option<&LocalPod>, closed: bool, cont
     for direction in DIRECTIONS {
         let (verdict, comment) = match owner {
             Some(pod) if pod.routed_interface().is_some() => continue,
-            Some(pod) => match pod.chain(direction) {
+            Some(pod) => match pod.enforced.chain(direction) {
                 Some(chain) => (Verdict::Jump(chain.clone()), pod.key.to_string()),
                 None => continue,
             },
             None if closed => (Verdict::Drop, CLOSED.to_owned()),
             None => continue,
         };
-        if verdict != Verdict::Drop {
-            let pair = Key::Exact([value.clone(), value.clone()].into_iter().collect());
-            contribution.add(LocalSet::HairpinByAddress(family), pair, Element::default());
-        }
         let element = Element { verdict: Some(verdict), comment: Some(Comment::new(&comment)) };
         contribution.add(LocalSet::DispatchByAddress(direction, family), Key::one(value.clone()), element);
+    }
+    let Some(pod) = owner.filter(|pod| pod.routed_interface().is_none()) else { return };
+    for direction in DIRECTIONS {
+        if let Some(element) = audit_element(pod, direction) {
+            contribution.add(LocalSet::AuditByAddress(direction, family), Key::one(value.clone()), element);
+        }
+    }
+    if pod.enforced.any() || pod.audited.any() {
+        let pair = Key::Exact([value.clone(), value].into_iter().collect());
+        contribution.add(LocalSet::HairpinByAddress(family), pair, Element::default());
     }
 }
 
@@ -154,22 +180,36 @@ fn hairpin_rules(shape: Shape) -> Vec<Rule> {
     rules
 }
 
-fn dispatch_rules(direction: Direction, shape: Shape) -> Vec<Rule> {
-    let look_up = |field: Field, map: Name| {
-        Rule::new([], Statement::VerdictMap([field].into_iter().collect(), SetRef::Named(map)))
+fn dispatch_rules(mode: Mode, direction: Direction, shape: Shape) -> Vec<Rule> {
+    let look_up = |(field, map): (Field, LocalSet)| {
+        Rule::new([], Statement::VerdictMap([field].into_iter().collect(), SetRef::Named(map.name())))
     };
+    dispatch_sets(mode, direction, shape).into_iter().map(look_up).collect()
+}
+
+/// What is looked up where.
+fn dispatch_sets(mode: Mode, direction: Direction, shape: Shape) -> Vec<(Field, LocalSet)> {
     let interface = match direction {
         Direction::Egress => Field::InputInterface,
         Direction::Ingress => Field::OutputInterface,
     };
-    let mut rules = vec![look_up(interface, name::dispatch(direction))];
+    let by_interface = match mode {
+        Mode::Enforce => LocalSet::Dispatch(direction),
+        Mode::Audit => LocalSet::Audit(direction),
+    };
+    let mut sets = vec![(interface, by_interface)];
     if shape.by_address {
         // The pod's own address: the source of what it sends, which is the peer's field of the other direction.
         let other = if direction == Direction::Egress { Direction::Ingress } else { Direction::Egress };
-        let own = |family| look_up(peer_field(other, family), name::dispatch_by_address(direction, family));
-        rules.extend(FAMILIES.map(own));
+        sets.extend(FAMILIES.map(|family| {
+            let by_address = match mode {
+                Mode::Enforce => LocalSet::DispatchByAddress(direction, family),
+                Mode::Audit => LocalSet::AuditByAddress(direction, family),
+            };
+            (peer_field(other, family), by_address)
+        }));
     }
-    rules
+    sets
 }
 /// S50: replies and ICMP errors of what was allowed, unless it was revoked since.
 fn first_rules(options: &NodeOptions) -> Vec<Rule> {

@@ -28,6 +28,8 @@ pub struct Shape {
     pub checked: bool,
     /// So is one on a bridge: there is a table of frames.
     pub frames: bool,
+    /// Policies in audit mode select a local pod.
+    pub audits: bool,
 }
 
 impl Frame {
@@ -59,6 +61,7 @@ impl Shape {
             let routed = pod.routed_interface().is_some();
             shape.by_address |= !routed && pod.has_addresses;
             shape.checked |= routed && pod.checked;
+            shape.audits |= pod.audited.any();
             shape.frames |= pod.checked && matches!(pod.attachment, Some(Attachment::Bridged { .. }));
             if !unowned.is_empty() {
                 pod.addresses.iter().for_each(|address| {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use podwall_policy::{
-    Consequence, ContainerPort, Labels, NetworkPolicy, ObjectKey, Peers, PortMatch, Ports, Problem, Rule,
+    Cluster, Consequence, ContainerPort, Labels, Mode, NetworkPolicy, ObjectKey, Peers, PortMatch, Ports,
+    Problem, Rule,
 };
 
 use crate::chains::GroupChains;
@@ -19,6 +20,9 @@ pub type Policies = BTreeMap<ObjectKey, NetworkPolicy>;
 /// What makes a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
+    /// Whether it is judged by the policies that are enforced, or by all of them, to see what those in audit mode would
+    /// deny.
+    pub mode: Mode,
     /// Ingress or egress.
     pub direction: Direction,
     /// The namespace of the pods and of the policies (S2).
@@ -31,24 +35,27 @@ pub struct Group {
 
 impl Group {
     /// The group of a pod that these policies select, sorted by name, or `None` when none of them isolates it in this
-    /// direction (S3, S4).
+    /// direction (S3, S4), or none of those is in audit mode.
     pub fn of(
-        selecting: &[(&ObjectKey, &NetworkPolicy)],
+        selecting: &[Selecting<'_>],
+        mode: Mode,
         direction: Direction,
         namespace: &Arc<str>,
         ports: &[ContainerPort],
     ) -> Option<Self> {
-        let isolating: Vec<(&ObjectKey, &[Rule])> =
-            selecting.iter().filter_map(|(key, policy)| Some((*key, rules(policy, direction)?))).collect();
-        if isolating.is_empty() {
+        let in_direction = || selecting.iter().filter(|it| rules(it.policy, direction).is_some());
+        if !in_direction().any(|it| it.mode == mode) {
             return None;
         }
+        let judging = in_direction().filter(|it| mode == Mode::Audit || it.mode == Mode::Enforce);
+        let isolating: Vec<(&ObjectKey, &[Rule])> =
+            judging.filter_map(|it| Some((it.key, rules(it.policy, direction)?))).collect();
         let resolved = match direction {
             Direction::Ingress => resolve(isolating.iter().flat_map(|(_, rules)| *rules), ports),
             Direction::Egress => ResolvedPorts::new(),
         };
         let policies = isolating.into_iter().map(|(key, _)| key.clone()).collect();
-        Some(Self { direction, namespace: namespace.clone(), policies, resolved })
+        Some(Self { mode, direction, namespace: namespace.clone(), policies, resolved })
     }
 
     /// What the policies allow together.
@@ -61,16 +68,25 @@ impl Group {
     }
 }
 
+/// A policy that selects a pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Selecting<'a> {
+    /// Its name.
+    pub key: &'a ObjectKey,
+    /// The policy.
+    pub policy: &'a NetworkPolicy,
+    /// Whether it is enforced.
+    pub mode: Mode,
+}
+
 /// The policies that select the pods of these labels, sorted by name (S2).
-pub fn selecting<'a>(
-    policies: &'a Policies,
-    namespace: &Arc<str>,
-    labels: &Labels,
-) -> Vec<(&'a ObjectKey, &'a NetworkPolicy)> {
+pub fn selecting<'a>(cluster: &'a Cluster, namespace: &Arc<str>, labels: &Labels) -> Vec<Selecting<'a>> {
+    let policies = &cluster.policies;
     policies
         .range(ObjectKey::new(namespace.clone(), "")..)
         .take_while(|(key, _)| key.namespace == *namespace)
         .filter(|(_, policy)| policy.pod_selector.matches(labels))
+        .map(|(key, policy)| Selecting { key, policy, mode: cluster.mode(key, policy) })
         .collect()
 }
 
@@ -83,7 +99,8 @@ pub fn excesses<'a>(
         let size = |key: &&ObjectKey| policies.get(*key).map_or(0, |it| size(it, group.direction));
         Some((group.policies.iter().max_by_key(size)?, group.direction))
     };
-    let excessive = groups.filter(|(_, chains)| chains.excessive).filter_map(|(group, _)| worst(group));
+    let enforced = groups.filter(|(group, _)| group.mode == Mode::Enforce);
+    let excessive = enforced.filter(|(_, chains)| chains.excessive).filter_map(|(group, _)| worst(group));
     excessive.collect::<BTreeSet<_>>().into_iter().map(|(key, direction)| excess(key, direction)).collect()
 }
 

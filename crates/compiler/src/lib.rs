@@ -11,7 +11,7 @@
 //!
 //! What a group looks up of pods is a selection (`selection.rs`). Pods of this node lead to their groups by elements
 //! (`local.rs`, `dispatch.rs`) of maps that stand in a frame (`frame.rs`). `source.rs` drops what a pod sends from
-//! another's address, `unknown.rs` closes what nobody has told us of. What a packet meets is described in
+//! another's address, `flow_log.rs` reports, `unknown.rs` closes what nobody has told us of. What a packet meets is described in
 //! ARCHITECTURE.md.
 //!
 //! [`Engine`] keeps the state event by event, by the same functions, and says what each event changes.
@@ -20,6 +20,7 @@ mod chains;
 mod compile;
 mod dispatch;
 mod engine;
+pub mod flow_log;
 mod frame;
 mod group;
 mod intervals;
@@ -34,6 +35,7 @@ mod value;
 
 pub use compile::compile;
 pub use engine::{Connection, Counts, Engine, LocalPodState};
+pub use flow_log::FlowLog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -105,11 +107,19 @@ pub struct NodeOptions {
     pub revoked_mark: Option<u32>,
     /// Count what each group's chain is asked and what it drops.
     pub counters: bool,
+    /// Log first packets; without it, policies in audit mode are neither enforced nor reported.
+    pub flow_log: Option<FlowLog>,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { anti_spoofing: true, unknown_pods: UnknownPods::Accept, revoked_mark: None, counters: false }
+        Self {
+            anti_spoofing: true,
+            unknown_pods: UnknownPods::Accept,
+            revoked_mark: None,
+            counters: false,
+            flow_log: None,
+        }
     }
 }
 

@@ -26,12 +26,41 @@ pub struct LocalPod {
     pub has_addresses: bool,
     /// The addresses that it owns (S84).
     pub addresses: Vec<IpAddr>,
-    /// What judges what it is sent; `None` when it is not isolated for ingress.
-    pub ingress: Option<Arc<GroupChains>>,
-    /// What judges what it sends.
-    pub egress: Option<Arc<GroupChains>>,
+    /// What judges it.
+    pub enforced: Judges,
+    /// What judges it to see what policies in audit mode would deny.
+    pub audited: Judges,
     /// True when what it sends must come from its own addresses.
     pub checked: bool,
+}
+
+/// What judges a pod's packets.
+#[derive(Debug, Clone, Default)]
+pub struct Judges {
+    /// What it is sent; `None` when it is not isolated for ingress.
+    pub ingress: Option<Arc<GroupChains>>,
+    /// What it sends.
+    pub egress: Option<Arc<GroupChains>>,
+}
+
+impl Judges {
+    /// What judges in a direction.
+    pub fn group(&self, direction: Direction) -> Option<&Arc<GroupChains>> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+
+    /// The chain that judges in a direction.
+    pub fn chain(&self, direction: Direction) -> Option<&Name> {
+        self.group(direction).map(|group| &group.chain)
+    }
+
+    /// True when there is one.
+    pub fn any(&self) -> bool {
+        self.ingress.is_some() || self.egress.is_some()
+    }
 }
 
 /// What makes the elements of a key of its own.
@@ -70,6 +99,10 @@ pub enum LocalSet {
     Dispatch(Direction),
     /// From addresses to groups.
     DispatchByAddress(Direction, IpFamily),
+    /// From interfaces to groups of policies in audit mode.
+    Audit(Direction),
+    /// From addresses to groups of policies in audit mode.
+    AuditByAddress(Direction, IpFamily),
     /// Interfaces that lead a pod back to itself.
     Hairpin,
     /// Addresses that lead a pod back to itself.
@@ -91,12 +124,6 @@ pub enum LocalSet {
 }
 
 impl LocalPod {
-    /// The chain that judges it in a direction; `None` when it is not isolated.
-    pub fn chain(&self, direction: Direction) -> Option<&Name> {
-        let group = if direction == Direction::Ingress { &self.ingress } else { &self.egress };
-        group.as_ref().map(|group| &group.chain)
-    }
-
     /// The interface that policy for it is keyed by, if it has one of its own.
     pub fn routed_interface(&self) -> Option<&InterfaceName> {
         match &self.attachment {
@@ -172,6 +199,8 @@ impl LocalSet {
         match self {
             LocalSet::Dispatch(direction) => name::dispatch(direction),
             LocalSet::DispatchByAddress(direction, family) => name::dispatch_by_address(direction, family),
+            LocalSet::Audit(direction) => name::audit(direction),
+            LocalSet::AuditByAddress(direction, family) => name::audit_by_address(direction, family),
             LocalSet::Hairpin => name::hairpin(),
             LocalSet::HairpinByAddress(family) => name::hairpin_by_address(family),
             LocalSet::Known => name::known(),
@@ -188,8 +217,12 @@ impl LocalSet {
     pub fn definition(self) -> Set {
         let interface = ValueType::Interface;
         match self {
-            LocalSet::Dispatch(_) | LocalSet::Neighbours => Set::new(&[interface]).to_verdicts(),
-            LocalSet::DispatchByAddress(_, family) => Set::new(&[address_type(family)]).to_verdicts(),
+            LocalSet::Dispatch(_) | LocalSet::Audit(_) | LocalSet::Neighbours => {
+                Set::new(&[interface]).to_verdicts()
+            }
+            LocalSet::DispatchByAddress(_, family) | LocalSet::AuditByAddress(_, family) => {
+                Set::new(&[address_type(family)]).to_verdicts()
+            }
             LocalSet::Hairpin => Set::new(&[interface, interface]),
             LocalSet::HairpinByAddress(family) => Set::new(&[address_type(family), address_type(family)]),
             LocalSet::KnownAddresses(family) => Set::new(&[address_type(family)]),

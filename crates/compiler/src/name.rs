@@ -7,7 +7,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use podwall_policy::{LabelSelector, ObjectKey};
+use podwall_policy::{LabelSelector, Mode, ObjectKey};
 use podwall_ruleset::{Comment, IpFamily, Name};
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,41 @@ pub fn dispatch(direction: Direction) -> Name {
 /// The dispatch map by address, for pods without an interface of their own.
 pub fn dispatch_by_address(direction: Direction, family: IpFamily) -> Name {
     of_family(direction.word(), family)
+}
+
+/// The map by interface to what judges for policies in audit mode.
+pub fn audit(direction: Direction) -> Name {
+    name(&format!("audit-{}", direction.word()))
+}
+
+/// The same by address.
+pub fn audit_by_address(direction: Direction, family: IpFamily) -> Name {
+    of_family(&format!("audit-{}", direction.word()), family)
+}
+
+/// The chain for what policy denies.
+pub fn denied(direction: Direction) -> Name {
+    name(&format!("denied/{}", direction.word()))
+}
+
+/// The chain for what policies in audit mode would deny.
+pub fn audited(direction: Direction) -> Name {
+    name(&format!("audited/{}", direction.word()))
+}
+
+/// The chain for what is let pass.
+pub fn allowed() -> Name {
+    name("allowed")
+}
+
+/// The sets of the addresses that a chain of the log has seen lately, one for each of [`FAMILIES`].
+pub fn recent_sets(chain: &Name) -> [Name; 2] {
+    of_families(chain.as_str())
+}
+
+/// The table in which it is tried whether the kernel takes the log.
+pub fn trial_table() -> Name {
+    name("podwall-trial")
 }
 
 /// The set of interfaces that lead a pod back to itself.
@@ -118,8 +153,8 @@ pub fn dhcp(family: IpFamily) -> Name {
 }
 
 /// The chain that judges a group's ports.
-pub fn group_chain(direction: Direction, namespace: &str, content: &impl Hash) -> Name {
-    name(&format!("{}/{namespace}/{}", direction.word(), hash(content)))
+pub fn group_chain(mode: Mode, direction: Direction, namespace: &str, content: &impl Hash) -> Name {
+    name(&format!("{}{}/{namespace}/{}", of_mode(mode), direction.word(), hash(content)))
 }
 
 /// The chain that counts what a group's chain is asked and what it allows.
@@ -128,12 +163,20 @@ pub fn counted_chain(group_chain: &Name) -> Name {
 }
 
 /// The chain that judges peers.
-pub fn peer_chain(direction: Direction, content: &impl Hash) -> Name {
+pub fn peer_chain(mode: Mode, direction: Direction, content: &impl Hash) -> Name {
     let word = match direction {
         Direction::Ingress => "from",
         Direction::Egress => "to",
     };
-    name(&format!("{word}/{}", hash(content)))
+    name(&format!("{}{word}/{}", of_mode(mode), hash(content)))
+}
+
+/// Chains of policies in audit mode end otherwise.
+fn of_mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "",
+        Mode::Audit => "audit/",
+    }
 }
 
 /// The sets of the addresses of the pods that a peer selects, one for each of [`FAMILIES`].
@@ -247,7 +290,7 @@ mod tests {
     fn the_longest_legal_names_fit() {
         let peer = PodPeer { scope: Scope::Namespace("n".repeat(63).into()), pods: LabelSelector::default() };
         assert!(pod_sets(&peer).iter().all(|name| name.as_str().len() < 128));
-        assert!(group_chain(Direction::Ingress, &"n".repeat(63), &1).as_str().len() < 128);
+        assert!(group_chain(Mode::Audit, Direction::Ingress, &"n".repeat(63), &1).as_str().len() < 128);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{Attachment, Closed, FlowLog, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_policy::read::{Source, read};
 use podwall_policy::{ObjectKey, PlacementOptions, Pod, place};
 use podwall_ruleset::{HardwareAddress, InterfaceName};
@@ -21,6 +21,11 @@ const UNKNOWN_PODS_DROP: &str = "# --unknown-pods=drop";
 const REVOKED_MARK: (&str, u32) = ("# --revoked-mark=0x10000000", 0x1000_0000);
 /// With group counters.
 const COUNTERS: &str = "# --counters";
+/// With the flow log.
+const FLOW_LOG: [(&str, FlowLog); 2] = [
+    ("# --flow-log=denied", FlowLog { group: 9427, allowed: false }),
+    ("# --flow-log=all", FlowLog { group: 9427, allowed: true }),
+];
 /// A case with this comment in it has interfaces and addresses that are closed: those in the rest of the line.
 const CLOSED: &str = "# closed:";
 
@@ -93,6 +98,7 @@ fn outcome(yaml: &[u8]) -> (String, String) {
         unknown_pods: if close { unknown_pods } else { UnknownPods::Accept },
         revoked_mark: text.contains(REVOKED_MARK.0).then_some(REVOKED_MARK.1),
         counters: text.contains(COUNTERS),
+        flow_log: FLOW_LOG.into_iter().find(|(words, _)| text.contains(words)).map(|(_, log)| log),
     };
     let mut closed = Closed::default();
     for word in text.lines().filter_map(|line| line.strip_prefix(CLOSED)).flat_map(str::split_whitespace) {

@@ -44,7 +44,13 @@ impl Alone {
             Direction::Ingress => (rules, None),
             Direction::Egress => (None, rules),
         };
-        let only = NetworkPolicy { pod_selector: LabelSelector::default(), ingress, egress, location: None };
+        let only = NetworkPolicy {
+            pod_selector: LabelSelector::default(),
+            ingress,
+            egress,
+            mode: None,
+            location: None,
+        };
         self.cluster.policies = BTreeMap::from([(policy.clone(), only)]);
         evaluate(&self.cluster, &self.flow).allowed()
     }

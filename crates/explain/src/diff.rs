@@ -100,6 +100,7 @@ fn part(cluster: &Cluster, class: &Class) -> Cluster {
         namespaces: [labels].into(),
         pods: pods.collect(),
         policies: policies.map(|(key, policy)| (key.clone(), policy.clone())).collect(),
+        audited_namespaces: cluster.audited_namespaces.clone(),
         ..Cluster::default()
     }
 }

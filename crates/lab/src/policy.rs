@@ -42,6 +42,7 @@ impl NodePolicy {
         for (key, attachment) in &attachments {
             engine.set_attachment(key.clone(), Some(attachment.clone()));
         }
+        engine.set_audited_namespaces(&cluster.audited_namespaces);
         for (name, labels) in &cluster.namespaces {
             engine.set_namespace(name.clone(), labels.clone());
         }

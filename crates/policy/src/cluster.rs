@@ -1,10 +1,10 @@
 //! The present state of a cluster, as far as policy cares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{NetworkPolicy, Node, ObjectKey, Pod, Service};
+use crate::model::{Mode, NetworkPolicy, Node, ObjectKey, Pod, Service};
 use crate::selector::Labels;
 
 /// The present state of a cluster.
@@ -12,6 +12,8 @@ use crate::selector::Labels;
 pub struct Cluster {
     /// Labels of the namespaces, `kubernetes.io/metadata.name` included (S48).
     pub namespaces: BTreeMap<Arc<str>, Labels>,
+    /// The namespaces whose policies are audited, and not enforced, unless a policy says otherwise itself.
+    pub audited_namespaces: BTreeSet<Arc<str>>,
     /// The pods.
     pub pods: BTreeMap<ObjectKey, Pod>,
     /// The policies.
@@ -31,6 +33,22 @@ impl Cluster {
         let mut labels = self.namespaces.get(namespace).cloned().unwrap_or_default();
         labels.insert(NAMESPACE_NAME_LABEL.into(), namespace.clone());
         labels
+    }
+
+    /// Whether a policy is enforced: its own annotation decides, then its namespace's.
+    pub fn mode(&self, key: &ObjectKey, policy: &NetworkPolicy) -> Mode {
+        match self.audited_namespaces.contains(&key.namespace) {
+            true => policy.mode.unwrap_or(Mode::Audit),
+            false => policy.mode.unwrap_or(Mode::Enforce),
+        }
+    }
+
+    /// The same cluster with every policy enforced.
+    pub fn with_all_enforced(&self) -> Self {
+        let mut cluster = self.clone();
+        cluster.audited_namespaces.clear();
+        cluster.policies.values_mut().for_each(|policy| policy.mode = None);
+        cluster
     }
 
     /// The owner of every address of a pod that takes part: where two pods report one address, the one that

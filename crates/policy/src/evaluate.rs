@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::cluster::Cluster;
 use crate::model::{
-    IpBlock, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports, Protocol, Rule,
+    IpBlock, Mode, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports, Protocol, Rule,
 };
 use crate::selector::Labels;
 
@@ -179,7 +179,8 @@ fn originates_on_node_of(cluster: &Cluster, from: &Endpoint, pod: &Pod) -> bool 
     node.is_some() && node == pod.node.as_ref()
 }
 
-/// S3 to S8: the union of what the rules of the policies that isolate the pod allow.
+/// S3 to S8: the union of what the rules of the policies that isolate the pod allow. A policy in audit mode is not
+/// one of them.
 fn judge(
     cluster: &Cluster,
     key: &ObjectKey,
@@ -192,6 +193,7 @@ fn judge(
         .policies
         .iter()
         .filter(|(policy, it)| policy.namespace == key.namespace && it.pod_selector.matches(&pod.labels))
+        .filter(|(policy, it)| cluster.mode(policy, it) == Mode::Enforce)
         .filter_map(|(policy, it)| Some((policy, rules_of(it)?)))
         .collect();
     if isolating.is_empty() {

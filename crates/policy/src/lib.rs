@@ -30,7 +30,7 @@ pub use evaluate::{Decision, Endpoint, Exemption, Flow, Grant, Transport, Verdic
 pub use expectation::{Expectation, ExpectationError};
 pub use flow_record::{FlowDirection, FlowEnd, FlowRecord, FlowVerdict};
 pub use model::{
-    ContainerPort, IpBlock, Location, Namespaces, NetworkPolicy, Node, ObjectKey, Peer, Peers, Pod,
+    ContainerPort, IpBlock, Location, Mode, Namespaces, NetworkPolicy, Node, ObjectKey, Peer, Peers, Pod,
     PortMatch, Ports, Protocol, Rule, Service, ServicePort, TargetPort,
 };
 pub use placement::{PlacementOptions, place};

@@ -121,6 +121,16 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// What the annotation `podwall.io/mode` of a NetworkPolicy or of its Namespace says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// The policy is in force.
+    #[default]
+    Enforce,
+    /// The policy neither isolates nor allows; what it would have denied is reported.
+    Audit,
+}
+
 /// A NetworkPolicy after defaulting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkPolicy {
@@ -130,6 +140,8 @@ pub struct NetworkPolicy {
     pub ingress: Option<Vec<Rule>>,
     /// The same for egress.
     pub egress: Option<Vec<Rule>>,
+    /// What its annotation `podwall.io/mode` says; `None` when its namespace decides.
+    pub mode: Option<Mode>,
     /// Where it was read.
     pub location: Option<Location>,
 }

@@ -44,6 +44,7 @@ pub fn place(manifests: &Manifests, options: &PlacementOptions, previous: Option
     assign_addresses(&mut pods, &names, &nodes, &mut pool);
     Cluster {
         namespaces: manifests.namespaces.clone(),
+        audited_namespaces: manifests.audited_namespaces.clone(),
         pods,
         policies: manifests.policies.clone(),
         services: assign_services(services, &mut pool),

@@ -46,6 +46,8 @@ pub struct Source {
 pub struct Manifests {
     /// Labels of the namespaces that are declared, `kubernetes.io/metadata.name` included (S48).
     pub namespaces: BTreeMap<Arc<str>, Labels>,
+    /// The namespaces whose annotation says that their policies are audited.
+    pub audited_namespaces: BTreeSet<Arc<str>>,
     /// The pods, with the nodes and addresses that they pin.
     pub pods: BTreeMap<ObjectKey, Pod>,
     /// What makes pods from a template.

@@ -13,6 +13,7 @@
 //! means is not said here: groups, chains, elements and selections are made by the code that [`crate::compile`] uses,
 //! and the engine must always end where that would.
 
+mod around;
 mod census;
 mod connection;
 mod identities;
@@ -30,10 +31,10 @@ mod transaction;
 pub use connection::Connection;
 pub use status::{Counts, LocalPodState};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use podwall_policy::{Cluster, Labels, NetworkPolicy, ObjectKey, Pod, Problem};
+use podwall_policy::{Cluster, Labels, Mode, NetworkPolicy, ObjectKey, Pod, Problem};
 use podwall_ruleset::{Element, Ruleset, Set, Table, Transaction};
 
 use crate::local::TableKind;
@@ -71,8 +72,25 @@ impl Engine {
         self.census.set_namespace(&name, Some(labels));
     }
 
+    /// Whether the policies of a namespace are enforced, unless they say otherwise themselves. Until this is said, and once
+    /// the namespace is gone, they are.
+    pub fn set_namespace_mode(&mut self, name: &Arc<str>, mode: Mode) {
+        self.node.set_namespace_mode(name, mode);
+    }
+
+    /// The same for all namespaces.
+    pub fn set_audited_namespaces(&mut self, audited: &BTreeSet<Arc<str>>) {
+        for name in
+            self.node.policies.audited_namespaces().symmetric_difference(audited).cloned().collect::<Vec<_>>()
+        {
+            let mode = if audited.contains(&name) { Mode::Audit } else { Mode::Enforce };
+            self.node.set_namespace_mode(&name, mode);
+        }
+    }
+
     /// A namespace is gone.
     pub fn remove_namespace(&mut self, name: &str) {
+        self.node.set_namespace_mode(&name.into(), Mode::Enforce);
         self.census.set_namespace(&name.into(), None);
     }
 
@@ -161,6 +179,7 @@ impl Engine {
             namespaces,
             pods: self.census.pods.iter().map(pod).collect(),
             policies: self.node.policies.all().clone(),
+            audited_namespaces: self.node.policies.audited_namespaces().clone(),
             ..Cluster::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use podwall_policy::{NetworkPolicy, ObjectKey, Problem};
+use podwall_policy::{Mode, NetworkPolicy, ObjectKey, Problem};
 use podwall_ruleset::{Chain, Name};
 
 use super::census::Census;
@@ -13,7 +13,7 @@ use crate::chains::GroupChains;
 use crate::dispatch::conflict;
 use crate::frame::{Frame, Shape};
 use crate::group::{Group, excesses};
-use crate::local::{Contribution, LocalPod, LocalSet, TableKind, Unit};
+use crate::local::{Contribution, Judges, LocalPod, LocalSet, TableKind, Unit};
 use crate::program::Direction;
 use crate::source::is_checked;
 use crate::{Attachment, Closed, NodeOptions};
@@ -85,14 +85,26 @@ impl NodePods {
             return;
         }
         let selectors = [before, selector(&self.policies)];
-        let in_namespace = self.pods.range(ObjectKey::new(key.namespace.clone(), "")..);
-        let pods = in_namespace.map(|(pod, _)| pod).take_while(|pod| pod.namespace == key.namespace);
-        let selected = pods.filter(|pod| {
+        let selected = self.pods_in(&key.namespace).filter(|pod| {
             let labels = census.find(pod).map(|id| census.labels(id));
             labels.is_some_and(|labels| selectors.iter().flatten().any(|it| it.matches(labels)))
         });
-        self.disturbed_pods.extend(selected.cloned());
+        let selected: Vec<ObjectKey> = selected.cloned().collect();
+        self.disturbed_pods.extend(selected);
         self.retire(|group| group.namespace == key.namespace && group.policies.binary_search(&key).is_ok());
+    }
+
+    /// What the policies of a namespace are unless they say otherwise themselves.
+    pub fn set_namespace_mode(&mut self, namespace: &Arc<str>, mode: Mode) {
+        if self.policies.set_namespace_mode(namespace, mode) {
+            let pods: Vec<ObjectKey> = self.pods_in(namespace).cloned().collect();
+            self.disturbed_pods.extend(pods);
+        }
+    }
+
+    fn pods_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = &ObjectKey> {
+        let from = self.pods.range(ObjectKey::new(namespace.clone(), "")..);
+        from.map(|(pod, _)| pod).take_while(move |pod| pod.namespace == *namespace)
     }
 
     /// How a pod is attached, if that is known.
@@ -213,11 +225,18 @@ impl NodePods {
     /// The pod as it is now, if it is one of this node's.
     fn local_pod(&mut self, key: &ObjectKey, census: &mut Census) -> Option<LocalPod> {
         let id = census.find(key).filter(|id| census.is_local(*id))?;
-        let directions = [Direction::Ingress, Direction::Egress];
         let selecting = self.policies.selecting(&key.namespace, census.labels(id));
         let ports = census.pods.ports(census.pods.get(id));
-        let groups = directions.map(|direction| Group::of(&selecting, direction, &key.namespace, ports));
-        let [ingress, egress] = groups.map(|group| Some(self.group_chains(group?, census)));
+        let modes = [(Mode::Enforce, true), (Mode::Audit, self.options.flow_log.is_some())];
+        let groups = modes.map(|(mode, asked_for)| {
+            [Direction::Ingress, Direction::Egress].map(|direction| {
+                Group::of(&selecting, mode, direction, &key.namespace, ports).filter(|_| asked_for)
+            })
+        });
+        let [enforced, audited] = groups.map(|of_mode| {
+            let [ingress, egress] = of_mode.map(|group| Some(self.group_chains(group?, census)));
+            Judges { ingress, egress }
+        });
         let record = census.pods.get(id);
         let has_addresses = !record.addresses().is_empty();
         Some(LocalPod {
@@ -225,8 +244,8 @@ impl NodePods {
             attachment: self.attachments.get(key).cloned(),
             has_addresses,
             addresses: census.owned(id).to_vec(),
-            ingress,
-            egress,
+            enforced,
+            audited,
             checked: is_checked(&self.options, record.anti_spoofing, has_addresses),
         })
     }
@@ -235,7 +254,7 @@ impl NodePods {
         if let Some(chains) = self.groups.get(&group) {
             return chains.clone();
         }
-        let chains = Arc::new(GroupChains::of(&group, self.policies.all(), self.options.counters));
+        let chains = Arc::new(GroupChains::of(&group, self.policies.all(), &self.options));
         for (name, chain) in &chains.chains {
             self.layout.hold_chain(&(TableKind::Packets, name.clone()), chain);
         }

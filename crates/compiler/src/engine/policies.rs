@@ -3,15 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use podwall_policy::{LabelSelector, Labels, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers};
+use podwall_policy::{LabelSelector, Labels, Mode, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers};
 
 use super::label_index::{Bucket, buckets, buckets_of};
-use crate::group::Policies;
+use crate::group::{Policies, Selecting};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct PolicyStore {
     policies: Policies,
+    /// The namespaces whose policies are audited unless they say otherwise.
+    audited_namespaces: BTreeSet<Arc<str>>,
     /// Where each is found by the labels of the pods that it may select: a namespace may have thousands.
     index: HashMap<Bucket, BTreeSet<ObjectKey>>,
     /// Each selector once, with the number of places where policies have it: thousands of policies say the same.
@@ -25,21 +27,42 @@ impl PolicyStore {
     }
 
     /// The policies that select pods of these labels, sorted by name.
-    pub fn selecting(&self, namespace: &Arc<str>, labels: &Labels) -> Vec<(&ObjectKey, &NetworkPolicy)> {
+    pub fn selecting(&self, namespace: &Arc<str>, labels: &Labels) -> Vec<Selecting<'_>> {
         let found =
             buckets_of(Some(namespace), labels).filter_map(|bucket| self.index.get(&bucket)).flatten();
         let policies = found.filter_map(|key| self.policies.get_key_value(key));
-        let mut selecting: Vec<_> =
-            policies.filter(|(_, policy)| policy.pod_selector.matches(labels)).collect();
-        selecting.sort_unstable_by_key(|(key, _)| *key);
+        let selecting = policies.filter(|(_, policy)| policy.pod_selector.matches(labels));
+        let with_mode = |(key, policy)| Selecting { key, policy, mode: self.mode(key, policy) };
+        let mut selecting: Vec<_> = selecting.map(with_mode).collect();
+        selecting.sort_unstable_by_key(|it| it.key);
         selecting
+    }
+
+    /// Whether a policy is enforced.
+    pub fn mode(&self, key: &ObjectKey, policy: &NetworkPolicy) -> Mode {
+        let by_default =
+            if self.audited_namespaces.contains(&key.namespace) { Mode::Audit } else { Mode::Enforce };
+        policy.mode.unwrap_or(by_default)
+    }
+
+    /// The namespaces whose policies are audited unless they say otherwise.
+    pub fn audited_namespaces(&self) -> &BTreeSet<Arc<str>> {
+        &self.audited_namespaces
+    }
+
+    /// Sets what the policies of a namespace are unless they say otherwise. False when it was so before.
+    pub fn set_namespace_mode(&mut self, namespace: &Arc<str>, mode: Mode) -> bool {
+        match mode {
+            Mode::Audit => self.audited_namespaces.insert(namespace.clone()),
+            Mode::Enforce => self.audited_namespaces.remove(namespace),
+        }
     }
 
     /// Sets a policy. False when it says what it said before.
     pub fn insert(&mut self, key: ObjectKey, mut policy: NetworkPolicy) -> bool {
         if let Some(before) = self.policies.get_mut(&key)
-            && (&before.pod_selector, &before.ingress, &before.egress)
-                == (&policy.pod_selector, &policy.ingress, &policy.egress)
+            && (&before.pod_selector, &before.ingress, &before.egress, before.mode)
+                == (&policy.pod_selector, &policy.ingress, &policy.egress, policy.mode)
         {
             before.location = policy.location;
             return false;

@@ -80,7 +80,7 @@ impl Engine {
     /// last.
     pub fn local_pods(&self) -> Vec<LocalPodState> {
         let state = |pod: &crate::local::LocalPod| {
-            let groups = [&pod.ingress, &pod.egress].into_iter().flatten();
+            let groups = [&pod.enforced.ingress, &pod.enforced.egress].into_iter().flatten();
             let mut policies: Vec<ObjectKey> = groups.flat_map(|group| group.policies.clone()).collect();
             policies.sort_unstable();
             policies.dedup();
@@ -88,8 +88,8 @@ impl Engine {
                 key: pod.key.clone(),
                 addresses: pod.addresses.clone(),
                 attachment: pod.attachment.clone(),
-                ingress: pod.chain(Direction::Ingress).cloned(),
-                egress: pod.chain(Direction::Egress).cloned(),
+                ingress: pod.enforced.chain(Direction::Ingress).cloned(),
+                egress: pod.enforced.chain(Direction::Egress).cloned(),
                 policies,
             }
         };

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use podwall_policy::{
-    Cluster, ContainerPort, Endpoint, Flow, IpBlock, LabelSelector, Labels, NAMESPACE_NAME_LABEL, Namespaces,
-    NetworkPolicy, Node, ObjectKey, Operator, Peer, Peers, Pod, PortMatch, Ports, Protocol, Requirement,
-    Rule, Transport,
+    Cluster, ContainerPort, Endpoint, Flow, IpBlock, LabelSelector, Labels, Mode, NAMESPACE_NAME_LABEL,
+    Namespaces, NetworkPolicy, Node, ObjectKey, Operator, Peer, Peers, Pod, PortMatch, Ports, Protocol,
+    Requirement, Rule, Transport,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -117,10 +117,12 @@ fn rule() -> impl Strategy<Value = Rule> {
 pub fn policy() -> impl Strategy<Value = NetworkPolicy> {
     let rules = || prop::option::weighted(0.6, prop::collection::vec(rule(), 0..4));
     let pod_selector = prop_oneof![Just(LabelSelector::default()), selector()];
-    (pod_selector, rules(), rules()).prop_map(|(pod_selector, ingress, egress)| NetworkPolicy {
+    let mode = prop_oneof![8 => Just(None), 2 => Just(Some(Mode::Audit)), 1 => Just(Some(Mode::Enforce))];
+    (pod_selector, rules(), rules(), mode).prop_map(|(pod_selector, ingress, egress, mode)| NetworkPolicy {
         pod_selector,
         ingress,
         egress,
+        mode,
         location: None,
     })
 }
@@ -166,8 +168,9 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
     let namespaces = prop::collection::btree_map(text(&NAMESPACES), labels(), 0..=3);
     let pods = prop::collection::vec((pod(), prop::bool::weighted(0.1), 1u8..=3), 1..9);
     let policies = prop::collection::vec((text(&NAMESPACES), policy()), 1..9);
-    (namespaces, pods, policies).prop_map(|(namespaces, pods, policies)| {
-        let mut cluster = Cluster { namespaces, ..Cluster::default() };
+    let audited = prop::collection::btree_set(text(&NAMESPACES), 0..2);
+    (namespaces, pods, policies, audited).prop_map(|(namespaces, pods, policies, audited_namespaces)| {
+        let mut cluster = Cluster { namespaces, audited_namespaces, ..Cluster::default() };
         for (name, labels) in &mut cluster.namespaces {
             labels.insert(NAMESPACE_NAME_LABEL.into(), name.clone());
         }

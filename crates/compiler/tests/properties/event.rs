@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_compiler::{Attachment, Closed, Compiled, Engine, NodeOptions, NodeState, UnknownPods, compile};
-use podwall_policy::{Cluster, Labels, NetworkPolicy, ObjectKey, Pod};
+use podwall_compiler::{
+    Attachment, Closed, Compiled, Engine, FlowLog, NodeOptions, NodeState, UnknownPods, compile,
+};
+use podwall_policy::{Cluster, Labels, Mode, NetworkPolicy, ObjectKey, Pod};
 use podwall_ruleset::{HardwareAddress, InterfaceName};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -27,6 +29,8 @@ pub enum Event {
     RemovePod(Index),
     /// A namespace is there.
     SetNamespace(Arc<str>, Labels),
+    /// Whether a namespace's policies are enforced.
+    SetNamespaceMode(Arc<str>, Mode),
     /// A namespace is gone.
     RemoveNamespace(Arc<str>),
     /// A policy is there.
@@ -79,6 +83,8 @@ pub fn event() -> impl Strategy<Value = Event> {
         2 => any::<Index>().prop_map(Event::RemovePod),
         2 => (text(&NAMESPACES), labels()).prop_map(|(name, labels)| Event::SetNamespace(name, labels)),
         1 => text(&NAMESPACES).prop_map(Event::RemoveNamespace),
+        2 => (text(&NAMESPACES), prop::sample::select(vec![Mode::Audit, Mode::Enforce]))
+            .prop_map(|(name, mode)| Event::SetNamespaceMode(name, mode)),
         5 => (0..POLICIES_PER_NAMESPACE, text(&NAMESPACES), policy())
             .prop_map(|(number, namespace, policy)| Event::SetPolicy(number, namespace, Box::new(policy))),
         2 => any::<Index>().prop_map(Event::RemovePolicy),
@@ -143,8 +149,13 @@ fn options() -> impl Strategy<Value = NodeOptions> {
             interface_prefixes: prefix.then(|| InterfaceName::new("veth").unwrap()).into_iter().collect(),
             bridge_ranges: ranges.into_iter().map(|range| range.parse().unwrap()).collect(),
         });
-    (any::<bool>(), prop_oneof![Just(UnknownPods::Accept), drop]).prop_map(|(anti_spoofing, unknown_pods)| {
-        NodeOptions { anti_spoofing, unknown_pods, ..NodeOptions::default() }
+    let flow_log = prop::option::weighted(0.7, any::<bool>());
+    let unknown_pods = prop_oneof![Just(UnknownPods::Accept), drop];
+    (any::<bool>(), unknown_pods, flow_log).prop_map(|(anti_spoofing, unknown_pods, flow_log)| NodeOptions {
+        anti_spoofing,
+        unknown_pods,
+        flow_log: flow_log.map(|allowed| FlowLog { group: 1, allowed }),
+        ..NodeOptions::default()
     })
 }
 
@@ -210,7 +221,15 @@ impl History {
                 self.cluster.namespaces.insert(name.clone(), labels.clone());
                 engine.set_namespace(name.clone(), labels.clone());
             }
+            Event::SetNamespaceMode(name, mode) => {
+                match mode {
+                    Mode::Audit => self.cluster.audited_namespaces.insert(name.clone()),
+                    Mode::Enforce => self.cluster.audited_namespaces.remove(name),
+                };
+                engine.set_namespace_mode(name, *mode);
+            }
             Event::RemoveNamespace(name) => {
+                self.cluster.audited_namespaces.remove(name);
                 self.cluster.namespaces.remove(name);
                 engine.remove_namespace(name);
             }

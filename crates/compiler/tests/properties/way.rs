@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
+use podwall_compiler::{Attachment, Closed, FlowLog, NodeOptions, NodeState, compile};
 use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Protocol, Transport};
-use podwall_ruleset::{CtState, Hook, InterfaceName, Packet, Ruleset, judge};
+use podwall_ruleset::{CtState, Hook, InterfaceName, Packet, Ruleset, Statement, Verdict, judge};
 
 /// What revokes a connection.
 pub const REVOKED: u32 = 0x1000_0000;
@@ -19,7 +19,11 @@ pub struct Nodes {
 
 impl Nodes {
     /// Compiles every node. Pods in `without_interface` are known by address only.
-    pub fn compile(cluster: &Cluster, without_interface: &BTreeSet<ObjectKey>) -> Self {
+    pub fn compile(
+        cluster: &Cluster,
+        without_interface: &BTreeSet<ObjectKey>,
+        flow_log: Option<FlowLog>,
+    ) -> Self {
         let with_interface = cluster.pods.keys().filter(|key| !without_interface.contains(*key));
         let name = |key: &ObjectKey| InterfaceName::new(&format!("veth-{}", key.name)).unwrap();
         let interfaces: BTreeMap<ObjectKey, InterfaceName> =
@@ -30,8 +34,12 @@ impl Nodes {
             .map(|node| {
                 let attach = |key: &ObjectKey| (key.clone(), Attachment::Routed(interfaces[key].clone()));
                 let attachments = interfaces.keys().map(attach).collect();
-                let options =
-                    NodeOptions { revoked_mark: Some(REVOKED), counters: true, ..NodeOptions::default() };
+                let options = NodeOptions {
+                    revoked_mark: Some(REVOKED),
+                    counters: true,
+                    flow_log,
+                    ..NodeOptions::default()
+                };
                 let compiled = compile(NodeState {
                     cluster,
                     node,
@@ -44,6 +52,18 @@ impl Nodes {
             })
             .collect();
         Self { rulesets, interfaces }
+    }
+
+    /// The same nodes, but that what is logged with this word in its prefix meets this verdict instead.
+    pub fn with_logs_as(&self, word: &str, verdict: &Verdict) -> Self {
+        let mut rulesets = self.rulesets.clone();
+        let tables = rulesets.values_mut().flat_map(|ruleset| ruleset.tables.values_mut());
+        for rule in tables.flat_map(|table| table.chains.values_mut()).flat_map(|chain| &mut chain.rules) {
+            if matches!(&rule.statement, Statement::Log(log) if log.prefix.as_str().contains(word)) {
+                rule.statement = Statement::Verdict(verdict.clone());
+            }
+        }
+        Self { rulesets, interfaces: self.interfaces.clone() }
     }
 
     /// The rulesets by node.

@@ -46,7 +46,7 @@ fn the_ruleset_does_as_the_clauses_say() {
         // Every second pod without an interface of its own, too: then its addresses are looked up.
         let half: BTreeSet<ObjectKey> = cluster.pods.keys().step_by(2).cloned().collect();
         for without_interface in [BTreeSet::new(), half] {
-            let nodes = Nodes::compile(&cluster, &without_interface);
+            let nodes = Nodes::compile(&cluster, &without_interface, None);
             for line in expectations.lines() {
                 let (question, expected) = words(line);
                 let flow = flow(&named, question);

@@ -53,7 +53,7 @@ fn judge_cluster(
     without_interface: &BTreeSet<ObjectKey>,
     seeds: &[FlowSeed],
 ) -> Result<(), TestCaseError> {
-    let nodes = Nodes::compile(cluster, without_interface);
+    let nodes = Nodes::compile(cluster, without_interface, None);
     figures.cases += 1;
     nodes.rulesets().for_each(|ruleset| figures.count_programs(ruleset));
     for flow in seeds.iter().filter_map(|seed| flow(cluster, seed)) {

@@ -69,7 +69,7 @@ fn judge_state(figures: &mut Figures, name: &str, cluster: &Cluster) {
     let half: BTreeSet<ObjectKey> = cluster.pods.keys().step_by(2).cloned().collect();
     let all_ends = ends(cluster);
     for without_interface in [BTreeSet::new(), half] {
-        let nodes = Nodes::compile(cluster, &without_interface);
+        let nodes = Nodes::compile(cluster, &without_interface, None);
         nodes.rulesets().for_each(|ruleset| figures.count_programs(ruleset));
         for (from, to) in pairs(&all_ends) {
             for transport in transports() {

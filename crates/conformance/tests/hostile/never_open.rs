@@ -58,7 +58,7 @@ fn check(grid: &Cluster, policy: &Object, random: &mut Random) -> bool {
     damage(&mut damaged["spec"], random);
     let (meant, _, _) = with_policy(grid, policy);
     let (written, understood, readable) = with_policy(grid, &damaged);
-    let nodes = Nodes::compile(&written, &BTreeSet::new());
+    let nodes = Nodes::compile(&written, &BTreeSet::new(), None);
     for flow in flows(&written) {
         let allowed = evaluate(&written, &flow).allowed();
         assert_eq!(nodes.pass(&written, &flow), allowed, "{damaged}\n{flow:?}");

@@ -124,7 +124,7 @@ fn what_keeps_its_name_keeps_its_definition() {
 fn neighbour_discovery_passes_where_ping_does_not() {
     let cluster = grid_with(&policy("x", "deny", "podSelector: {}, policyTypes: [Ingress, Egress]"));
     let everyone = cluster.pods.keys().cloned().collect();
-    let bridged: Vec<Ruleset> = Nodes::compile(&cluster, &everyone).rulesets().cloned().collect();
+    let bridged: Vec<Ruleset> = Nodes::compile(&cluster, &everyone, None).rulesets().cloned().collect();
     let routed = rulesets(&cluster);
     let interface = |name: &str| Some(podwall_ruleset::InterfaceName::new(name).unwrap());
     let pod = &cluster.pods[&ObjectKey::new("x", "x-a")];

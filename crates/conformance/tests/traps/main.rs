@@ -48,12 +48,12 @@ fn policy(namespace: &str, name: &str, spec: &str) -> String {
 
 /// What the nodes should hold.
 fn rulesets(cluster: &Cluster) -> Vec<Ruleset> {
-    Nodes::compile(cluster, &BTreeSet::new()).rulesets().cloned().collect()
+    Nodes::compile(cluster, &BTreeSet::new(), None).rulesets().cloned().collect()
 }
 
 /// Checks lines `FROM -> TO PROTOCOL/PORT yes|no`: pods as `x/a`, nodes by name, others by address.
 fn expect(cluster: &Cluster, lines: &str) {
-    let nodes = Nodes::compile(cluster, &BTreeSet::new());
+    let nodes = Nodes::compile(cluster, &BTreeSet::new(), None);
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [from, "->", to, spoken, expected @ ("yes" | "no")] = words[..] else { panic!("{line}") };

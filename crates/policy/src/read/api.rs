@@ -2,14 +2,12 @@
 //! not need are skipped while parsing, so that unknown ones beside them do no harm; what is in a policy's `spec` is
 //! kept whole and read as strictly as a manifest. One bad field never loses a pod.
 
-use std::sync::Arc;
-
 use super::fault::{Fault, printable};
 use super::field::Field;
 use super::network_policy::{PolicyReading, read_stored_policy};
 use super::pod::read_pod_leniently;
-use super::service::read_namespace;
-use crate::model::{ObjectKey, Pod};
+use super::service;
+use crate::model::{Mode, ObjectKey, Pod};
 use crate::problem::{Consequence, Problem};
 use crate::selector::Labels;
 use crate::tree::Keep::{self, All, Fields};
@@ -43,7 +41,7 @@ const METADATA: Keep = Fields(&[
     ("name", All),
     ("namespace", All),
     ("labels", All),
-    ("annotations", Fields(&[("podwall.io/anti-spoofing", All)])),
+    ("annotations", Fields(&[("podwall.io/anti-spoofing", All), ("podwall.io/mode", All)])),
     ("uid", All),
     ("resourceVersion", All),
     ("creationTimestamp", All),
@@ -80,13 +78,20 @@ pub fn read_pod(tree: &Tree) -> Result<(ObjectKey, Pod, Vec<Problem>), Box<Probl
     }
 }
 
-/// Reads a Namespace: its name, and its labels with the one that all have (S48).
+/// Reads a Namespace: its labels with the one that all have (S48), and whether its policies are enforced, with a problem
+/// where that could not be read.
 ///
 /// # Errors
 ///
 /// A problem when it cannot be used.
-pub fn read_namespace_labels(tree: &Tree) -> Result<(Arc<str>, Labels), Box<Problem>> {
-    read_namespace(&Field::root(tree)).map_err(|fault| unread(fault, name("Namespace", tree)))
+pub fn read_namespace(tree: &Tree) -> Result<(Labels, Mode, Vec<Problem>), Box<Problem>> {
+    let object = || name("Namespace", tree);
+    let namespace = service::read_namespace(&Field::root(tree)).map_err(|fault| unread(fault, object()))?;
+    let problem = |fault: Fault| fault.problem(None, object(), service::ENFORCED, Consequence::Closed);
+    Ok(match namespace.mode {
+        Ok(mode) => (namespace.labels, mode, Vec::new()),
+        Err(fault) => (namespace.labels, Mode::Enforce, vec![problem(fault)]),
+    })
 }
 
 /// Reads a NetworkPolicy: never [`PolicyReading::Unreadable`], for what the API server holds as one is one.

@@ -10,9 +10,9 @@ use super::kind::{Kind, is_kubernetes_api, is_without_bearing};
 use super::metadata::{check_defects, rough_key};
 use super::network_policy::{PolicyReading, read_policy, refuse_policy};
 use super::pod::read_pod;
-use super::service::{read_namespace, read_node, read_service};
+use super::service::{DeclaredNamespace, ENFORCED, read_namespace, read_node, read_service};
 use super::workload::{read_workload, workload_kind};
-use crate::model::{Location, ObjectKey};
+use crate::model::{Location, Mode, ObjectKey};
 use crate::problem::{Consequence, Problem};
 use crate::tree::{Tree, parse};
 
@@ -164,8 +164,17 @@ impl<'a> Reader<'a> {
                 key
             }
             (Kind::Namespace, _) => {
-                let (name, labels) = read_namespace(root)?;
+                let DeclaredNamespace { name, labels, mode } = read_namespace(root)?;
                 self.manifests.namespaces.insert(name.clone(), labels);
+                self.manifests.audited_namespaces.remove(&name);
+                match mode {
+                    Ok(Mode::Enforce) => {}
+                    Ok(Mode::Audit) => drop(self.manifests.audited_namespaces.insert(name.clone())),
+                    Err(fault) => {
+                        let object = Some(format!("Namespace {}", printable_name(&name)));
+                        self.report(fault, object, ENFORCED, Consequence::Closed);
+                    }
+                }
                 cluster_wide(&name)
             }
             (Kind::Node, _) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Reading, printable};
 use super::field::Field;
-use crate::model::ObjectKey;
+use crate::model::{Mode, ObjectKey};
 use crate::selector::Labels;
 use crate::tree::{Scalar, ScalarKind, Tree, Value};
 
@@ -98,6 +98,22 @@ pub(super) fn read_labels(metadata: &Field) -> Reading<Labels> {
         annotations.string_map()?;
     }
     metadata.get("labels").map_or(Ok(Labels::new()), |labels| labels.string_map())
+}
+
+const MODE_ANNOTATION: &str = "podwall.io/mode";
+
+/// What the annotation of a NetworkPolicy or Namespace says about enforcing.
+pub(super) fn read_mode(root: &Field) -> Reading<Option<Mode>> {
+    let Some(annotations) = root.get("metadata").and_then(|it| it.get("annotations")) else {
+        return Ok(None);
+    };
+    annotations.mapping()?;
+    let Some(field) = annotations.get(MODE_ANNOTATION) else { return Ok(None) };
+    match &**field.string()? {
+        "enforce" => Ok(Some(Mode::Enforce)),
+        "audit" => Ok(Some(Mode::Audit)),
+        other => Err(field.fault(format!("{} is neither enforce nor audit", printable(other)))),
+    }
 }
 
 fn check_name(name: &str, rule: NameRule) -> Result<(), String> {

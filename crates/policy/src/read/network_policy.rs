@@ -6,11 +6,11 @@ use super::fault::{Fault, Reading, printable, printable_name};
 use super::field::Field;
 use super::kind::Kind;
 use super::metadata::{
-    NameRule, check_defects, check_indentation, check_top_level, read_metadata, rough_key,
+    NameRule, check_defects, check_indentation, check_top_level, read_metadata, read_mode, rough_key,
 };
 use super::rule::{Direction, read_rules};
 use super::selector::read_selector;
-use crate::model::{Location, NetworkPolicy, ObjectKey};
+use crate::model::{Location, Mode, NetworkPolicy, ObjectKey};
 use crate::problem::{Consequence, Problem};
 use crate::selector::LabelSelector;
 use crate::tree::{Tree, Value};
@@ -59,6 +59,7 @@ const BELOW_SPEC: [&str; 10] = [
 const REFUSED: &str = "refused: the pods it may select are closed until it is mended";
 const KEPT: &str = "refused: its last good version stays in force until it is mended";
 const CLOSED: &str = "this entry matches nothing until it is mended, and the policy isolates all the same";
+const ENFORCED: &str = "the policy is enforced until the annotation is mended";
 const UNREADABLE: &str = "it is neither read as closing nor as opening anything: restore the indentation";
 
 /// Reads one NetworkPolicy and applies the defaults of the API server (S15). An object of the API's own lists has
@@ -70,11 +71,7 @@ pub fn read_policy(tree: &Tree, file: Option<&Arc<str>>, default_namespace: &str
     match read_object(tree, &default_namespace, &mut closed) {
         Ok((key, mut policy)) => {
             policy.location = place.location();
-            let object = format!("NetworkPolicy {key}");
-            let problems = closed
-                .into_iter()
-                .map(|fault| fault.problem(file, Some(object.clone()), CLOSED, Consequence::Closed))
-                .collect();
+            let problems = place.take_mode(&key, &mut policy, closed);
             PolicyReading::Read { key, policy, problems }
         }
         Err(fault) if fault.unreadable => {
@@ -94,11 +91,9 @@ pub fn with_last_version_kept(problem: &Problem) -> Problem {
 pub(super) fn read_stored_policy(tree: &Tree) -> PolicyReading {
     let mut closed = Vec::new();
     match read_object(tree, &"".into(), &mut closed) {
-        Ok((key, policy)) => {
-            let object = format!("NetworkPolicy {key}");
-            let problem =
-                |fault: Fault| fault.problem(None, Some(object.clone()), CLOSED, Consequence::Closed);
-            PolicyReading::Read { key, policy, problems: closed.into_iter().map(problem).collect() }
+        Ok((key, mut policy)) => {
+            let problems = Place { tree, file: None }.take_mode(&key, &mut policy, closed);
+            PolicyReading::Read { key, policy, problems }
         }
         Err(fault) => Place { tree, file: None }.refuse(fault, &"".into()),
     }
@@ -162,6 +157,7 @@ fn read_spec(spec: &Field, closed: &mut Vec<Fault>) -> Reading<NetworkPolicy> {
         pod_selector,
         ingress: types.ingress.then_some(ingress),
         egress: types.egress.then_some(egress),
+        mode: None,
         location: None,
     })
 }
@@ -199,6 +195,22 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Reads the mode of a policy that was understood, but for the entries that match nothing. Returns the problems.
+    fn take_mode(&self, key: &ObjectKey, policy: &mut NetworkPolicy, closed: Vec<Fault>) -> Vec<Problem> {
+        let problem = |fault: Fault, outcome| {
+            fault.problem(self.file, Some(format!("NetworkPolicy {key}")), outcome, Consequence::Closed)
+        };
+        let mut problems: Vec<Problem> = closed.into_iter().map(|fault| problem(fault, CLOSED)).collect();
+        match read_mode(&Field::root(self.tree)) {
+            Ok(mode) => policy.mode = mode,
+            Err(fault) => {
+                policy.mode = Some(Mode::Enforce);
+                problems.push(problem(fault, ENFORCED));
+            }
+        }
+        problems
+    }
+
     fn location(&self) -> Option<Location> {
         Some(Location { file: self.file?.clone(), line: self.tree.line? })
     }
@@ -225,6 +237,7 @@ impl Place<'_> {
             pod_selector: self.rough_selector(),
             ingress: Some(Vec::new()),
             egress: Some(Vec::new()),
+            mode: None,
             location: self.location(),
         };
         let problem = fault.problem(self.file, Some(object), REFUSED, Consequence::Refused);

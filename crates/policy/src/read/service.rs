@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::address::parse_address;
 use super::fault::{Reading, printable};
 use super::field::Field;
-use super::metadata::{NameRule, check_top_level, read_metadata};
+use super::metadata::{NameRule, check_top_level, read_metadata, read_mode};
 use super::rule::{check_port_name, read_protocol};
 use crate::cluster::NAMESPACE_NAME_LABEL;
-use crate::model::{Node, ObjectKey, Service, ServicePort, TargetPort};
+use crate::model::{Mode, Node, ObjectKey, Service, ServicePort, TargetPort};
 use crate::selector::Labels;
 
 /// Reads a Service. One of type ExternalName is a name for something else: headless, with nothing behind it.
@@ -77,13 +77,26 @@ fn read_port(entry: &Field) -> Reading<ServicePort> {
     Ok(ServicePort { protocol: read_protocol(entry)?, port, target })
 }
 
-/// Reads a Namespace: its name, and its labels with the one that all have (S48).
-pub(super) fn read_namespace(root: &Field) -> Reading<(Arc<str>, Labels)> {
+/// A Namespace.
+pub(super) struct DeclaredNamespace {
+    pub name: Arc<str>,
+    /// With the one that all have (S48).
+    pub labels: Labels,
+    /// Whether its policies are enforced; where that cannot be read they are, and the fault is for people.
+    pub mode: Reading<Mode>,
+}
+
+/// What becomes of a namespace whose annotation cannot be read.
+pub(super) const ENFORCED: &str = "its policies are enforced until the annotation is mended";
+
+/// Reads a Namespace.
+pub(super) fn read_namespace(root: &Field) -> Reading<DeclaredNamespace> {
     check_top_level(root, &["finalizers"])?;
     let metadata = read_metadata(root, NameRule::Label, &"".into())?;
     let mut labels = metadata.labels;
     labels.insert(NAMESPACE_NAME_LABEL.into(), metadata.name.clone());
-    Ok((metadata.name, labels))
+    let mode = read_mode(root).map(Option::unwrap_or_default);
+    Ok(DeclaredNamespace { name: metadata.name, labels, mode })
 }
 
 /// Reads a Node: its name and its internal addresses.

@@ -1,7 +1,8 @@
 //! Pods, workloads, Services, Namespaces, Nodes and lists of them: S48, S63, S80 to S89, S105, S106.
 
 use super::*;
-use crate::model::{ContainerPort, ServicePort, TargetPort};
+use crate::model::{ContainerPort, Mode, ServicePort, TargetPort};
+use crate::placement::{PlacementOptions, place};
 
 fn pod(rest: &str) -> Pod {
     let manifests = read_clean(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\n{rest}\n"));
@@ -250,4 +251,49 @@ fn lists_of_objects() {
     assert_eq!((manifests.problems.len(), manifests.problems[0].line), (1, Some(8)));
     read_clean("apiVersion: v1\nkind: List\nitems: []\n");
     read_clean("apiVersion: v1\nkind: PodList\nitems: null\n");
+}
+
+#[test]
+fn audit_mode_is_the_policys_or_its_namespaces() {
+    let namespace = |mode: &str| {
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: n, annotations: {{podwall.io/mode: {mode}}}}}\n"
+        )
+    };
+    let policy = |annotations: &str| {
+        format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+             metadata: {{name: p, namespace: n, annotations: {{{annotations}}}}}\nspec: {{podSelector: {{}}}}\n"
+        )
+    };
+    let modes =
+        [("", None), ("podwall.io/mode: audit", Some(true)), ("podwall.io/mode: enforce", Some(false))];
+    for (of_namespace, is_default) in [("enforce", false), ("audit", true)] {
+        for (annotation, own) in modes {
+            let text = namespace(of_namespace) + &policy(annotation);
+            let manifests = read(&[Source { name: "a.yaml".into(), bytes: text.into_bytes() }], "default");
+            assert_eq!(manifests.problems, []);
+            let cluster =
+                place(&manifests, &PlacementOptions { node_count: 1, ipv4: true, ipv6: false }, None);
+            let (key, policy) = cluster.policies.first_key_value().unwrap();
+            let audited = cluster.mode(key, policy) == Mode::Audit;
+            assert_eq!(audited, own.unwrap_or(is_default), "{of_namespace} {annotation}");
+            assert_eq!(cluster.with_all_enforced().policies[key].mode, None);
+        }
+    }
+    // What cannot be understood is enforced, and said.
+    let text = namespace("adit") + &policy("podwall.io/mode: odit");
+    let manifests = read(&[Source { name: "a.yaml".into(), bytes: text.into_bytes() }], "default");
+    let problems: Vec<String> = manifests.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems[0].contains("adit is neither enforce nor audit; its policies are enforced"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[1].contains("odit is neither enforce nor audit; the policy is enforced"),
+        "{problems:?}"
+    );
+    assert!(manifests.audited_namespaces.is_empty());
+    assert_eq!(manifests.policies.values().next().unwrap().mode, Some(Mode::Enforce));
 }

@@ -231,6 +231,11 @@ bench: tools kube ## what changes, starts and packets cost, as tables and curves
 	$(BENCH) --bench end_to_end
 	target/ci/podwall-benches report
 
+.PHONY: flow-flood
+flow-flood: tools kube ## what the flow log costs under a flood of denied packets (2 minutes)
+	$(CARGO) build --profile ci --package podwall
+	$(BENCH) --bench flow_flood
+
 .PHONY: bench-check
 bench-check: ## has anything become slower? the ratios of the last `make bench` against benches/baseline.json
 	$(CARGO) run --quiet --profile ci --package podwall-benches -- check

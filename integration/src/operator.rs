@@ -39,6 +39,17 @@ impl Agent {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// The exit code and output of `podwall flows` or `podwall audit`.
+    pub fn podwall(&self, command: &str, options: &[&str]) -> Result<(i32, String)> {
+        let socket = self.socket().with_file_name("flows.socket");
+        let output =
+            Command::new(&self.program).args([command, "--socket"]).arg(&socket).args(options).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().context("it was killed")?;
+        ensure!(code < 2, "podwall {command}: {errors}");
+        Ok((code, String::from_utf8(output.stdout)?))
+    }
+
     /// The same, read.
     pub fn status(&self) -> Result<Json> {
         Ok(serde_json::from_str(&self.status_text(&["--json"])?)?)

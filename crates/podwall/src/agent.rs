@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use podwall_compiler::UnknownPods;
+use podwall_compiler::{FlowLog, UnknownPods};
 use podwall_reconciler::{Settings, Source, UnknownPodsChoice};
 use podwall_ruleset::InterfaceName;
 use tracing_subscriber::EnvFilter;
@@ -56,10 +56,17 @@ pub struct Arguments {
     /// Count packets by group and direction
     #[arg(long)]
     group_counters: bool,
+    /// Which new connections are reported, to `podwall flows` and `podwall audit`; denied: first packets of what policy
+    /// denies, or would if it were not in audit mode
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "denied")]
+    flow_log: FlowLogChoice,
+    /// The group of NFLOG that the kernel reports to: one that nothing else on the node uses
+    #[arg(long, value_name = "NUMBER", default_value_t = 9427)]
+    flow_log_group: u16,
     /// Where metrics and health are served; "off" for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9427", value_parser = parse_listen)]
     listen: Listen,
-    /// Where `podwall status` finds the agent
+    /// Where `podwall status` finds the agent; `podwall flows` finds it at flows.socket in the same folder
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     status_socket: PathBuf,
     /// How often it is looked for what is not told by events: other enforcers, problems that went away
@@ -88,6 +95,16 @@ enum LogFormat {
     Text,
     /// One object per line
     Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FlowLogChoice {
+    /// None; policies in audit mode are neither enforced nor reported then
+    Off,
+    /// What is denied, and what policies in audit mode would deny
+    Denied,
+    /// What is allowed as well
+    All,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +152,10 @@ fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
         anti_spoofing: arguments.anti_spoofing == Switch::On,
         revoked_mark: (arguments.revocation == Switch::On).then_some(arguments.revocation_mark),
         counters: arguments.group_counters,
+        flow_log: (arguments.flow_log != FlowLogChoice::Off).then_some(FlowLog {
+            group: arguments.flow_log_group,
+            allowed: arguments.flow_log == FlowLogChoice::All,
+        }),
         listen: arguments.listen.0,
         status_socket: arguments.status_socket,
         resync_interval: Duration::from_secs(arguments.resync_interval_s),

@@ -2,6 +2,7 @@
 //! this is a library so that its reference can be written from the same definition.
 
 mod agent;
+mod audit;
 mod check;
 mod cluster;
 mod compile;
@@ -9,6 +10,8 @@ mod completion;
 mod diff;
 mod explain;
 mod flow_file;
+mod flow_stream;
+mod flows;
 mod input;
 mod lab;
 mod map;
@@ -49,6 +52,10 @@ enum Command {
     Test(test::Arguments),
     /// Say what a change opens and closes
     Diff(diff::Arguments),
+    /// What the agent on this node saw denied
+    Flows(flows::Arguments),
+    /// What policies in audit mode would deny
+    Audit(audit::Arguments),
     /// Draw who may talk to whom, as a page
     Map(map::Arguments),
     /// Suggest the policies that recorded flows ask for
@@ -89,6 +96,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Flows(arguments) => flows::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Map(arguments) => map::run(&arguments),
         Command::Suggest(arguments) => suggest::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),

@@ -75,6 +75,10 @@ fn describe(status: &Status) -> String {
         status.revoked_connections,
         if status.revoked_mark.is_some() { "" } else { " (revocation is off)" }
     ));
+    line(format_args!("flow log: {}", status.flow_log));
+    if !status.audited_policies.is_empty() {
+        line(format_args!("in audit mode: {}", status.audited_policies.join(" ")));
+    }
     line(format_args!(""));
     for pod in &status.local_pods {
         line(format_args!("{}", describe_pod(pod)));
@@ -114,7 +118,7 @@ fn describe_pod(pod: &PodStatus) -> String {
     text
 }
 
-fn ago(since_s: u64) -> String {
+pub fn ago(since_s: u64) -> String {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let seconds = now_s.saturating_sub(since_s);
     match seconds {

@@ -9,6 +9,8 @@ use nix::sys::signal::{SigSet, Signal};
 use podwall_netlink::{Kernel, ReadBack, ReadError};
 use podwall_ruleset::{Family, Name, Operation, TableId, Transaction};
 
+use podwall_reconciler::status::FLOW_SOCKET;
+
 use crate::status::SOCKET;
 
 /// Something could not be removed.
@@ -30,7 +32,7 @@ pub struct Arguments {
 
 const EXIT_CODES: &str = "\
 Removes the tables `inet podwall` and `bridge podwall` of this network namespace, each in one transaction, and the
-status socket with its folder. What is not there is removed already. Stop the agent first.
+sockets with their folder. What is not there is removed already. Stop the agent first.
 
 Exit codes: 0 nothing of ours is left; 1 something is, and why is printed; 2 usage; 3 an agent runs here, nothing was
 removed.";
@@ -49,7 +51,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if arguments.stay {
         signals.thread_block()?;
     }
-    let done = [remove_tables(), remove_socket(socket).map_err(Into::into)];
+    let flows = socket.with_file_name(FLOW_SOCKET);
+    let done = [
+        remove_tables(),
+        remove_socket(&flows).map_err(Into::into),
+        remove_socket(socket).map_err(Into::into),
+    ];
     let mut code = 0;
     for error in done.into_iter().filter_map(Result::err) {
         eprintln!("podwall: {error:#}");

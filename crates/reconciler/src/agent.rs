@@ -1,19 +1,22 @@
 //! The loop.
 //!
 //! It is woken by a closed set of things: what a watch says, links and routes that change, others' hands on our
-//! tables, conntrack's answers, questions, time, and the signal to stop. After each wake it brings the kernel to the
+//! tables, conntrack's answers, logged packets, questions, time, and the signal to stop. After each wake it brings the kernel to the
 //! present state: whatever has come meanwhile is in the same transaction, and a lone event waits for nothing.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use podwall_compiler::{Closed, Engine, NodeOptions, UnknownPods};
-use podwall_netlink::{Conntrack, Kernel, Monitor, Notification, RuleCounter};
+use podwall_netlink::{Conntrack, Kernel, Logged, Monitor, Notification, RuleCounter};
+use podwall_policy::{Consequence, ObjectKey, Problem};
 use podwall_ruleset::Transaction;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
 
 use crate::error::AgentError;
 use crate::event::WatchEvent;
+use crate::flows::Flows;
 use crate::http;
 use crate::mirror::Mirror;
 use crate::others::Others;
@@ -55,6 +58,7 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
             changed = agent.place.changed() => changed?,
             touched = agent.others.touched() => agent.hear_others(touched.map_err(AgentError::Others)?),
             Some(heard) = agent.conntrack.recv() => agent.hear_conntrack(heard),
+            logged = agent.flows.heard() => agent.hear_flows(logged),
             Some(question) = agent.questions.recv() => agent.answer(question),
             () = tokio::time::sleep_until(wake_at.into()) => agent.hear_clock()?,
         }
@@ -76,6 +80,7 @@ struct Agent {
     conntrack: UnboundedReceiver<Heard>,
     questions: mpsc::Receiver<Question>,
     report: Report,
+    flows: Flows,
     /// What our rules had counted, and when that was.
     counted: (Option<Instant>, Vec<RuleCounter>),
     /// Since when we know that somebody else changed our tables, until that is put right.
@@ -87,9 +92,10 @@ struct Agent {
 }
 
 impl Agent {
-    async fn start(settings: Settings) -> Result<Self, AgentError> {
+    async fn start(mut settings: Settings) -> Result<Self, AgentError> {
         let place = Place::open(&settings)?;
-        let kernel = Kernel::open()?;
+        let mut kernel = Kernel::open()?;
+        let flows = open_flows(&mut settings, &mut kernel);
         let others = Others::new(Monitor::open(&kernel, &our_tables())?).map_err(AgentError::Others)?;
         let (heard, conntrack) = unbounded_channel();
         let revocation = match settings.revoked_mark {
@@ -102,6 +108,7 @@ impl Agent {
         if let Some(address) = settings.listen {
             http::serve(address, asker.clone()).await?;
         }
+        serve::flow_socket(&settings.status_socket, asker.clone())?;
         serve::status_socket(&settings.status_socket, asker)?;
         let engine = Engine::new(settings.node.clone(), options(&settings, UnknownPods::Accept));
         let now = Instant::now();
@@ -115,6 +122,7 @@ impl Agent {
             conntrack,
             questions,
             report: Report::new(&settings),
+            flows,
             counted: (None, Vec::new()),
             touched: None,
             waiting_since: None,
@@ -264,6 +272,29 @@ impl Agent {
         }
     }
 
+    fn hear_flows(&mut self, logged: io::Result<Logged>) {
+        match logged {
+            Ok(logged) => {
+                self.report.metrics.lost_flows.inc_by(logged.lost);
+                let place = &self.place;
+                let is_local = |address| place.is_local(address);
+                self.flows.take(logged, &self.mirror.engine, &self.settings.node, is_local);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the flow log cannot be read: nothing is logged until the agent is restarted");
+                self.flows = Flows::off();
+            }
+        }
+    }
+
+    /// What to say of policies that are neither enforced nor reported.
+    fn unheard_audits(&self) -> Vec<Problem> {
+        match self.flows.is_on() {
+            true => Vec::new(),
+            false => self.mirror.engine.audited_policies().iter().map(unheard_audit).collect(),
+        }
+    }
+
     fn hear_clock(&mut self) -> Result<(), AgentError> {
         let now = Instant::now();
         if self.resync_at <= now {
@@ -272,7 +303,8 @@ impl Agent {
         }
         if self.review_at.is_some_and(|at| at <= now) {
             self.review_at = None;
-            let problems = self.mirror.problems().chain(self.place.problems());
+            let unheard = self.unheard_audits();
+            let problems = self.mirror.problems().chain(self.place.problems()).chain(unheard);
             let appeared = self.report.review(problems);
             self.watches.report(&appeared, &self.mirror);
         }
@@ -308,7 +340,14 @@ impl Agent {
             }
             Question::Status(answer) => {
                 let unknown_pods = self.place.unknown_pods();
-                let _ = answer.send(self.report.status(&self.mirror.engine, unknown_pods, not_ready));
+                let (engine, flow_log) = (&self.mirror.engine, self.settings.flow_log);
+                let _ = answer.send(self.report.status(engine, unknown_pods, flow_log, not_ready));
+            }
+            Question::Flows(answer) => {
+                self.count(Instant::now());
+                let (engine, flow_log) = (&self.mirror.engine, self.settings.flow_log);
+                let header = self.report.flows_header(engine, flow_log, &self.counted.1, self.flows.lost());
+                let _ = answer.send((header, self.flows.subscribe()));
             }
         }
     }
@@ -341,6 +380,33 @@ fn options(settings: &Settings, unknown_pods: UnknownPods) -> NodeOptions {
         anti_spoofing: settings.anti_spoofing,
         revoked_mark: settings.revoked_mark,
         counters: settings.counters,
+        flow_log: settings.flow_log,
         unknown_pods,
+    }
+}
+
+/// Without the log the agent enforces all the same: what cannot be had is left out, and said.
+fn open_flows(settings: &mut Settings, kernel: &mut Kernel) -> Flows {
+    let Some(log) = settings.flow_log else { return Flows::off() };
+    Flows::open(log, kernel).unwrap_or_else(|reason| {
+        tracing::error!(
+            reason,
+            "no flow log: what is denied is not reported, and policies in audit mode neither"
+        );
+        settings.flow_log = None;
+        Flows::off()
+    })
+}
+
+fn unheard_audit(policy: &ObjectKey) -> Problem {
+    Problem {
+        file: None,
+        line: None,
+        object: Some(format!("NetworkPolicy {policy}")),
+        field: Some("metadata.annotations[podwall.io/mode]".to_owned()),
+        message: "it is in audit mode, and this agent has no flow log: it is neither enforced nor reported; start the \
+                  agent with --flow-log denied"
+            .to_owned(),
+        consequence: Consequence::Ignored,
     }
 }

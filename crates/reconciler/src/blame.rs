@@ -108,7 +108,7 @@ fn leads_to(rule: &Rule, names: &BTreeSet<Name>) -> bool {
     let by_verdict = match &rule.statement {
         Statement::Verdict(verdict) => target(verdict).is_some_and(|name| names.contains(name)),
         Statement::VerdictMap(_, set) => anonymous(set),
-        Statement::Dnat(_) | Statement::Masquerade => false,
+        Statement::Dnat(_) | Statement::Masquerade | Statement::Log(_) => false,
     };
     by_verdict || names.iter().any(|name| looks_up(rule, name))
 }
@@ -122,7 +122,7 @@ fn looks_up(rule: &Rule, set: &Name) -> bool {
     let is_it = |it: &SetRef| matches!(it, SetRef::Named(name) if name == set);
     let by_match = rule.matches.iter().any(|it| match it {
         Match::In(_, named) => is_it(named),
-        Match::NotIn(_, named) => named == set,
+        Match::NotIn(_, named) | Match::LimitEach(_, named, _) => named == set,
         _ => false,
     });
     by_match || matches!(&rule.statement, Statement::VerdictMap(_, named) if is_it(named))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use podwall_policy::read::PolicyReading;
-use podwall_policy::{Labels, ObjectKey, Pod, Problem};
+use podwall_policy::{Labels, Mode, ObjectKey, Pod, Problem};
 
 /// The kinds that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +99,9 @@ pub enum Object {
         /// The pod.
         pod: Box<Pod>,
     },
-    /// A namespace with its labels, `kubernetes.io/metadata.name` included; the key's namespace is empty.
-    Namespace(ObjectKey, Labels),
+    /// A namespace with its labels, `kubernetes.io/metadata.name` included, and whether its policies are enforced; the
+    /// key's namespace is empty.
+    Namespace(ObjectKey, Labels, Mode),
     /// A policy.
     NetworkPolicy {
         /// Its name.
@@ -125,7 +126,7 @@ impl Object {
     /// Its name.
     pub fn key(&self) -> &ObjectKey {
         match self {
-            Object::Pod { key, .. } | Object::Namespace(key, _) | Object::NetworkPolicy { key, .. } => key,
+            Object::Pod { key, .. } | Object::Namespace(key, ..) | Object::NetworkPolicy { key, .. } => key,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! watch      (API server, or a folder)  ─┐
 //! interfaces (links, routes, addresses) ─┼─► mirror, engine ─► writer ─► kernel
 //! others     (who else changes tables)  ─┘                        └───► revocation ─► conntrack
+//! flows      (packets that the kernel logs, for `podwall flows`)
 //! ```
 //!
 //! [`run`] is the loop. What a watch says goes to the engine at once, and to the kernel in one transaction for all that
@@ -13,6 +14,7 @@ mod agent;
 mod blame;
 mod error;
 pub mod event;
+mod flows;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
+use podwall_compiler::flow_log;
 use podwall_netlink::RuleCounter;
+use podwall_policy::{FlowDirection, FlowVerdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -42,6 +44,12 @@ pub struct Metrics {
     pub group_packets: Family<Group, Counter>,
     /// Packets that were dropped for other reasons than policy.
     pub dropped_packets: Family<Reason, Counter>,
+    /// First packets that came to the chains of the flow log.
+    pub flow_packets: Family<FlowPage, Counter>,
+    /// Those of them that were within the limits, and logged.
+    pub flow_packets_logged: Family<FlowPage, Counter>,
+    /// Logged packets that the kernel could not hand over.
+    pub lost_flows: Counter,
     /// What cannot be honoured, by how far it reaches.
     pub problems: Family<Reach, Gauge>,
     /// Seconds since 1970 at the last transaction.
@@ -100,6 +108,31 @@ pub struct Group {
     pub verdict: &'static str,
 }
 
+/// What became of a connection, and which side decided.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FlowPage {
+    /// `denied`, `audit` or `allowed`.
+    pub verdict: &'static str,
+    /// `ingress` or `egress`; `both` of what is allowed.
+    pub direction: &'static str,
+}
+
+impl FlowPage {
+    fn of(verdict: FlowVerdict, direction: Option<FlowDirection>) -> Self {
+        let verdict = match verdict {
+            FlowVerdict::Denied => "denied",
+            FlowVerdict::Audit => "audit",
+            FlowVerdict::Allowed => "allowed",
+        };
+        let direction = match direction {
+            Some(FlowDirection::Ingress) => "ingress",
+            Some(FlowDirection::Egress) => "egress",
+            None => "both",
+        };
+        Self { verdict, direction }
+    }
+}
+
 /// How far a problem reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reach {
@@ -129,6 +162,9 @@ impl Metrics {
             sizes: Sizes::default(),
             group_packets: Family::default(),
             dropped_packets: Family::default(),
+            flow_packets: Family::default(),
+            flow_packets_logged: Family::default(),
+            lost_flows: Counter::default(),
             problems: Family::default(),
             last_transaction: Gauge::default(),
             ready: Gauge::default(),
@@ -150,8 +186,15 @@ impl Metrics {
     fn take_in(&self, counters: &[RuleCounter]) {
         self.group_packets.clear();
         self.dropped_packets.clear();
+        self.flow_packets.clear();
+        self.flow_packets_logged.clear();
         let mut asked: BTreeMap<&str, u64> = BTreeMap::new();
         for counter in counters {
+            if let Some((verdict, direction, all)) = flow_log::counted(&counter.chain, counter.rule) {
+                let family = if all { &self.flow_packets } else { &self.flow_packets_logged };
+                family.get_or_create(&FlowPage::of(verdict, direction)).inc_by(counter.packets);
+                continue;
+            }
             let chain = counter.chain.as_str();
             let Some(group) = chain.strip_prefix("counted/") else {
                 let reason = drop_reason(chain, counter.rule);
@@ -209,6 +252,21 @@ impl Metrics {
             "dropped_packets",
             "Packets dropped as spoofed, of unknown pods, or of connections that were cut",
             self.dropped_packets.clone(),
+        );
+        registry.register(
+            "flow_packets",
+            "First packets, and a denied client's repetitions, by what policy says of them",
+            self.flow_packets.clone(),
+        );
+        registry.register(
+            "flow_packets_logged",
+            "Those of them within the limits of the flow log",
+            self.flow_packets_logged.clone(),
+        );
+        registry.register(
+            "flow_packets_lost",
+            "Packets of the flow log that the kernel could not hand over",
+            self.lost_flows.clone(),
         );
         registry.register("problems", "What cannot be honoured at present", self.problems.clone());
         registry.register(

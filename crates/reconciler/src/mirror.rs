@@ -147,7 +147,10 @@ impl Mirror {
     fn set(&mut self, object: Object, finder: &mut Finder) {
         match object {
             Object::Pod { key, uid, pod } => self.set_pod(key, uid, *pod, finder),
-            Object::Namespace(key, labels) => self.engine.set_namespace(key.name, labels),
+            Object::Namespace(key, labels, mode) => {
+                self.engine.set_namespace_mode(&key.name, mode);
+                self.engine.set_namespace(key.name, labels);
+            }
             Object::NetworkPolicy { key, uid, reading } => {
                 let sound = matches!(&*reading, PolicyReading::Read { problems, .. } if problems.is_empty());
                 let object = format!("NetworkPolicy {key}");

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use podwall_compiler::{Attachment, Engine, LocalPodState, UnknownPods};
+use podwall_compiler::{Attachment, Engine, FlowLog, LocalPodState, UnknownPods, flow_log};
 use podwall_netlink::{Process, RuleCounter};
-use podwall_policy::{ObjectKey, Problem};
+use podwall_policy::{FlowVerdict, ObjectKey, Problem};
 use podwall_ruleset::{Name, TableId, Transaction};
 
 use crate::event::Kind;
 use crate::metrics::{Metrics, Reason, WatchRestart};
 use crate::problems::Problems;
 use crate::settings::Settings;
-use crate::status::{PodStatus, Status};
+use crate::status::{FlowsHeader, PodStatus, Status};
 use crate::writer::WriteError;
 
 /// What the agent says of itself.
@@ -135,7 +135,13 @@ impl Report {
     }
 
     /// The status; `not_ready` says why it is not.
-    pub fn status(&self, engine: &Engine, unknown_pods: &UnknownPods, mut not_ready: Vec<String>) -> Status {
+    pub fn status(
+        &self,
+        engine: &Engine,
+        unknown_pods: &UnknownPods,
+        flow_log: Option<FlowLog>,
+        mut not_ready: Vec<String>,
+    ) -> Status {
         let counts = engine.counts();
         not_ready.extend(self.last_failure.clone());
         Status {
@@ -152,8 +158,27 @@ impl Report {
             transactions: self.metrics.transactions.get(),
             drift_repairs: self.metrics.drift_repairs.get(),
             revoked_connections: self.metrics.revoked.get(),
+            flow_log: flow_log_word(flow_log),
+            audited_policies: texts(&engine.audited_policies()),
             local_pods: engine.local_pods().into_iter().map(|pod| self.pod_status(pod)).collect(),
             problems: self.problems.texts(),
+        }
+    }
+
+    /// What there is to say before the flow log.
+    pub fn flows_header(
+        &self,
+        engine: &Engine,
+        flow_log: Option<FlowLog>,
+        counters: &[RuleCounter],
+        lost: u64,
+    ) -> FlowsHeader {
+        FlowsHeader {
+            node: self.node.clone(),
+            flow_log: flow_log_word(flow_log),
+            audited_policies: texts(&engine.audited_policies()),
+            lost,
+            beyond_limits: beyond_limits(counters),
         }
     }
 
@@ -207,6 +232,35 @@ impl Report {
         }
         self.metrics.sizes.isolated_pods.set(isolated);
     }
+}
+
+fn flow_log_word(flow_log: Option<FlowLog>) -> String {
+    let word = match flow_log {
+        None => "off",
+        Some(FlowLog { allowed: false, .. }) => "denied",
+        Some(FlowLog { allowed: true, .. }) => "all",
+    };
+    word.to_owned()
+}
+
+fn texts(keys: &[ObjectKey]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+/// How many packets were beyond the limits of the flow log: denied, audited, allowed.
+fn beyond_limits(counters: &[RuleCounter]) -> [u64; 3] {
+    [FlowVerdict::Denied, FlowVerdict::Audit, FlowVerdict::Allowed].map(|page| {
+        let (mut came, mut logged) = (0_u64, 0_u64);
+        for counter in counters {
+            match flow_log::counted(&counter.chain, counter.rule) {
+                Some((verdict, _, true)) if verdict == page => came += counter.packets,
+                Some((verdict, _, false)) if verdict == page => logged += counter.packets,
+                _ => {}
+            }
+        }
+        // The two are read a moment apart.
+        came.saturating_sub(logged)
+    })
 }
 
 /// The chain that judges, behind the one that counts.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podwall_compiler::UnknownPods;
+use podwall_compiler::{FlowLog, UnknownPods};
 
 /// What an operator chooses.
 #[derive(Debug, Clone)]
@@ -24,9 +24,11 @@ pub struct Settings {
     pub revoked_mark: Option<u32>,
     /// Count packets by group and direction.
     pub counters: bool,
+    /// What is logged of new connections.
+    pub flow_log: Option<FlowLog>,
     /// Where metrics and health are served.
     pub listen: Option<SocketAddr>,
-    /// Where the status is served.
+    /// Where the status is served; the flow log is beside it.
     pub status_socket: PathBuf,
     /// How often to look for what no event tells.
     pub resync_interval: Duration,

@@ -33,6 +33,10 @@ pub struct Status {
     pub drift_repairs: u64,
     /// Connections that were cut.
     pub revoked_connections: u64,
+    /// What is logged of new connections: `off`, `denied`, `all`.
+    pub flow_log: String,
+    /// The policies in audit mode.
+    pub audited_policies: Vec<String>,
     /// The pods of this node.
     pub local_pods: Vec<PodStatus>,
     /// What cannot be honoured.
@@ -59,4 +63,30 @@ pub struct PodStatus {
     pub policies: Vec<String>,
     /// Since when it has been enforced like this, seconds since 1970.
     pub since_s: Option<u64>,
+}
+
+/// The name of the socket of the flow log, beside that of the status.
+pub const FLOW_SOCKET: &str = "flows.socket";
+
+/// The first line of what the socket of the flow log says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowsHeader {
+    /// The node.
+    pub node: String,
+    /// What is logged: `off`, `denied`, `all`.
+    pub flow_log: String,
+    /// The policies in audit mode.
+    pub audited_policies: Vec<String>,
+    /// Packets that the kernel could not hand over since the agent started.
+    pub lost: u64,
+    /// Packets beyond the limits, which were not logged, since the rules were made: denied, audited, allowed.
+    pub beyond_limits: [u64; 3],
+}
+
+/// In the place of records that came faster than they were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsSkipped {
+    /// How many.
+    pub skipped: u64,
 }

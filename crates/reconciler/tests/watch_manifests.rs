@@ -58,7 +58,7 @@ fn short(event: &WatchEvent) -> String {
             let name = &object.key().name;
             match object {
                 Object::Pod { pod, .. } => format!("{name} {:?}", pod.addresses),
-                Object::Namespace(_, labels) => format!("{name} {}", labels.len()),
+                Object::Namespace(_, labels, _) => format!("{name} {}", labels.len()),
                 Object::NetworkPolicy { reading, .. } => match &**reading {
                     PolicyReading::Read { policy, .. } => format!("{name} {}", policy.pod_selector),
                     _ => format!("{name} refused"),

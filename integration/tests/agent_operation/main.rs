@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test agent_operation -- status` runs those whose names contain `status`.
 
+mod flows;
 mod force_deleted;
 mod hostile;
 mod planted;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         suite.test("status is root's and says what is enforced", served::status);
         suite.test("what is served is on loopback", served::loopback);
         suite.test("a policy that cannot be honoured has an Event", planted::event);
+        suite.test("flows that are denied are reported", flows::denied);
+        suite.test("a policy in audit mode reports", flows::audit);
+        suite.test("flows are not reported when that is off", flows::off);
         suite.test("hostile objects say nothing in our name", hostile::run);
         Ok(())
     })

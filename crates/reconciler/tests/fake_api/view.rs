@@ -123,7 +123,7 @@ fn words_of(api: &FakeApi) -> BTreeMap<(Kind, ObjectKey), String> {
 fn word_of(object: &Object) -> String {
     let labels = match object {
         Object::Pod { pod, .. } => &pod.labels,
-        Object::Namespace(_, labels) => labels,
+        Object::Namespace(_, labels, _) => labels,
         Object::NetworkPolicy { reading, .. } => match &**reading {
             PolicyReading::Read { policy, .. } => {
                 let requirement = policy.pod_selector.requirements().next().expect("a selector");

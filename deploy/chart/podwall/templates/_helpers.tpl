@@ -36,6 +36,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if $agent.groupCounters }}
 - --group-counters
 {{- end }}
+{{- if ne $agent.flowLog.log "denied" }}
+- --flow-log={{ $agent.flowLog.log }}
+{{- end }}
+{{- if ne (int $agent.flowLog.group) 9427 }}
+- --flow-log-group={{ int $agent.flowLog.group }}
+{{- end }}
 {{- if ne $agent.listen "127.0.0.1:9427" }}
 - {{ printf "--listen=%s" $agent.listen | quote }}
 {{- end }}

@@ -132,8 +132,8 @@ pub(super) fn read_object(kind: Kind, tree: &Tree) -> Said {
             }
             Err(problem) => Said::Unread(key, *problem),
         },
-        Kind::Namespace => match api::read_namespace_labels(tree) {
-            Ok((_, labels)) => Said::Present(Object::Namespace(key, labels), Vec::new()),
+        Kind::Namespace => match api::read_namespace(tree) {
+            Ok((labels, mode, problems)) => Said::Present(Object::Namespace(key, labels, mode), problems),
             Err(problem) => Said::Unread(key, *problem),
         },
         Kind::NetworkPolicy => match api::read_policy(tree) {

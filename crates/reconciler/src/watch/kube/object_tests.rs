@@ -124,7 +124,9 @@ fn what_cannot_be_read_is_named_if_it_can_be() {
 fn a_namespace_always_has_the_label_of_its_name_s48() {
     let object =
         json!({"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": {"finalizers": ["kubernetes"]}});
-    let Said::Present(Object::Namespace(key, labels), _) = said(Kind::Namespace, &object) else { panic!() };
+    let Said::Present(Object::Namespace(key, labels, _), _) = said(Kind::Namespace, &object) else {
+        panic!()
+    };
     assert_eq!((&*key.name, &*key.namespace), ("n", ""));
     assert_eq!(&*labels["kubernetes.io/metadata.name"], "n");
     assert_eq!(&*labels["a"], "b");

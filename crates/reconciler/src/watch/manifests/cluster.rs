@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use podwall_policy::read::{Manifests, PolicyReading, read};
-use podwall_policy::{Consequence, ObjectKey, Problem};
+use podwall_policy::{Consequence, Mode, ObjectKey, Problem};
 
 use super::DEFAULT_NAMESPACE;
 use super::folder::Folder;
@@ -87,7 +87,8 @@ fn objects(manifests: Manifests, problems: &[Problem]) -> BTreeMap<(Kind, Object
         objects.push(Object::Pod { key, uid: "".into(), pod: Box::new(pod) });
     }
     for (name, labels) in manifests.namespaces {
-        objects.push(Object::Namespace(ObjectKey { namespace: "".into(), name }, labels));
+        let mode = if manifests.audited_namespaces.contains(&name) { Mode::Audit } else { Mode::Enforce };
+        objects.push(Object::Namespace(ObjectKey { namespace: "".into(), name }, labels, mode));
     }
     for (key, mut policy) in manifests.policies {
         policy.location = None;

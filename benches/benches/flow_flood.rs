@@ -40,6 +40,9 @@ struct Round {
     memory_kib: f64,
 }
 
+/// One figure of a round.
+type Measure = fn(&Round) -> f64;
+
 fn main() -> Result<ExitCode> {
     podwall_lab::isolate_process()?;
     let api = ApiServer::start(&folder().join("api-server"))?;
@@ -177,14 +180,14 @@ fn records(world: &World) -> Result<usize> {
 }
 
 fn report(off: &[Round], on: &[Round], records: usize) -> ExitCode {
-    let median = |rounds: &[Round], of: fn(&Round) -> f64| {
+    let median = |rounds: &[Round], of: Measure| {
         let mut all: Vec<f64> = rounds.iter().map(of).collect();
         all.sort_by(f64::total_cmp);
         (all[all.len() / 2], all[0], all[all.len() - 1])
     };
     println!("| with a flood of denied datagrams | without the log | with it |");
     println!("|---|---|---|");
-    let rows: [(&str, fn(&Round) -> f64); 4] = [
+    let rows: [(&str, Measure); 4] = [
         ("denied datagrams in a second", |it| it.flood_per_s),
         ("echoes of allowed traffic in a second", |it| it.echoes_per_s),
         ("processor time of the agent, percent of a core", |it| it.processor * 100.0),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use podwall_benches::cluster::selector;
-use podwall_compiler::{Attachment, Engine, NodeOptions, UnknownPods};
+use podwall_compiler::{Attachment, Engine, FlowLog, NodeOptions, UnknownPods};
 use podwall_netlink::Kernel;
 use podwall_policy::{
     Labels, Namespaces, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports, Protocol, Rule,
@@ -62,7 +62,9 @@ pub fn podwall(nodes: &mut Nodes, index: usize, contender: &Contender, shipped: 
         false => UnknownPods::Accept,
     };
     let revoked_mark = shipped.then_some(REVOKED_MARK);
-    let options = NodeOptions { anti_spoofing: shipped, unknown_pods, revoked_mark, counters: false };
+    let flow_log = shipped.then_some(FlowLog { group: 9427, allowed: false });
+    let options =
+        NodeOptions { anti_spoofing: shipped, unknown_pods, revoked_mark, counters: false, flow_log };
     let node = format!("node-{}", index + 1);
     let mut engine = Engine::new(node.as_str().into(), options);
     let name = Labels::from([("kubernetes.io/metadata.name".into(), NAMESPACE.into())]);

@@ -57,15 +57,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     for line in remarks(&stream.header) {
         eprintln!("{line}");
     }
-    while arguments.follow {
+    if arguments.follow {
+        follow(arguments, &mut stream)?;
+    }
+    Ok(0)
+}
+
+fn follow(arguments: &Arguments, stream: &mut FlowStream) -> anyhow::Result<()> {
+    loop {
         match stream.next()? {
             Some(Came::Flow(record)) if arguments.wants(&record) => arguments.show(&record)?,
             Some(Came::Flow(_)) => {}
             Some(Came::Skipped(count)) => eprintln!("{count} records came faster than they were read"),
-            None => break,
+            None => return Ok(()),
         }
     }
-    Ok(0)
 }
 
 impl Arguments {

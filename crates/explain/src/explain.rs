@@ -5,7 +5,9 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use podwall_policy::{Decision, Endpoint, Exemption, Flow, Pod, Transport, Verdict, evaluate};
+use podwall_policy::{
+    Decision, Endpoint, Exemption, Flow, Mode, ObjectKey, Pod, Transport, Verdict, evaluate,
+};
 use serde::Serialize;
 
 use crate::describe;
@@ -238,6 +240,24 @@ fn connection(snapshot: &Snapshot, attempt: &Attempt, decision: &Decision) -> Co
     }
 }
 
+/// Which policies in audit mode would deny what is allowed, were all policies enforced.
+fn audit_notes(snapshot: &Snapshot, flow: &Flow) -> Vec<String> {
+    let cluster = &snapshot.cluster;
+    let is_audited = |key: &ObjectKey| {
+        cluster.policies.get(key).is_some_and(|policy| cluster.mode(key, policy) == Mode::Audit)
+    };
+    if !cluster.policies.keys().any(is_audited) {
+        return Vec::new();
+    }
+    let enforced = evaluate(&cluster.with_all_enforced(), flow);
+    let denying = [enforced.egress, enforced.ingress].into_iter().filter_map(|verdict| match verdict {
+        Verdict::Denied { isolating } => Some(isolating),
+        _ => None,
+    });
+    let audited = denying.flatten().filter(is_audited);
+    audited.map(|key| format!("{key} would deny this, and is in audit mode: it is not enforced")).collect()
+}
+
 /// What else may be the cause of what is seen.
 fn notes(snapshot: &Snapshot, attempt: &Attempt, decision: &Decision) -> Vec<String> {
     let mut notes = Vec::new();
@@ -256,6 +276,9 @@ fn notes(snapshot: &Snapshot, attempt: &Attempt, decision: &Decision) -> Vec<Str
              there",
             declared(pod)
         ));
+    }
+    if decision.allowed() {
+        notes.extend(audit_notes(snapshot, &attempt.flow));
     }
     if decision.egress == Verdict::Exempt(Exemption::Itself) {
         notes.push("both ends are the same pod, which no policy closes to itself".to_owned());

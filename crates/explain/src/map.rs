@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use podwall_policy::{FlowRecord, ObjectKey};
+use podwall_policy::{FlowRecord, Mode, ObjectKey};
 use serde::Serialize;
 
 use crate::diff::ports::PortSet;
@@ -287,6 +287,7 @@ fn group(snapshot: &Snapshot, pod: &ObjectKey, numbers: &BTreeMap<&ObjectKey, us
             key.namespace == pod.namespace
                 && policy.pod_selector.matches(labels)
                 && direction.rules(policy).is_some()
+                && snapshot.cluster.mode(key, policy) == Mode::Enforce
         });
         let found: Vec<usize> = policies.map(|(key, _)| numbers[key]).collect();
         (!found.is_empty()).then_some(found)

@@ -199,6 +199,9 @@ fn not_selecting(snapshot: &Snapshot, end: &Endpoint, direction: Direction) -> V
     let mut found: Vec<(usize, String)> = policies
         .map(|(name, policy)| {
             let distance = near::distance(&policy.pod_selector, &pod.labels);
+            if distance == 0 && direction.rules(policy).is_some() {
+                return (0, format!("{name} selects it, but is in audit mode: it is not enforced"));
+            }
             if distance == 0 {
                 let kind = direction.policy_type();
                 return (0, format!("{name} selects it, but its policyTypes do not have {kind}"));

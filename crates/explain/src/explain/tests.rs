@@ -87,6 +87,23 @@ fn symptom_1_policy_applied_and_traffic_still_flows() {
 }
 
 #[test]
+fn a_policy_in_audit_mode_is_named_and_denies_nothing() {
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                  metadata: {name: p, namespace: shop, annotations: {podwall.io/mode: audit}}\n\
+                  spec: {podSelector: {matchLabels: {app: web}}}\n";
+    let source = Source { name: "a.yaml".to_owned(), bytes: format!("{PODS}\n---\n{policy}").into() };
+    let placement = PlacementOptions { node_count: 2, ipv4: true, ipv6: false };
+    let snapshot = Snapshot::read(&[source], "default", &placement, None);
+    let (from, to) = ("shop/client".parse().unwrap(), "shop/deployment/web".parse().unwrap());
+    let dialled = Some("TCP/8080".parse().unwrap());
+    let answer = explain(&snapshot, &Question { from, to, dialled }).unwrap();
+    let text = answer.to_text();
+    assert!(answer.allowed(), "{text}");
+    assert!(text.contains("shop/p selects it, but is in audit mode: it is not enforced"), "{text}");
+    assert!(text.contains("note: shop/p would deny this, and is in audit mode"), "{text}");
+}
+
+#[test]
 fn symptom_2_dns_stopped() {
     symptom(
         &["{podSelector: {}, policyTypes: [Egress], egress: [{to: [{podSelector: {}}]}]}"],

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use podwall_compiler::{Attachment, Closed, Engine, NodeOptions, NodeState, compile};
+use podwall_compiler::{Attachment, Closed, Engine, FlowLog, NodeOptions, NodeState, compile};
 use podwall_conformance::Random;
-use podwall_policy::{Cluster, Labels, NetworkPolicy, ObjectKey, Pod};
+use podwall_policy::{Cluster, Labels, Mode, NetworkPolicy, ObjectKey, Pod};
 use podwall_ruleset::{InterfaceName, Ruleset};
 
 const NODE: &str = "node-1";
@@ -14,21 +14,23 @@ const NODE: &str = "node-1";
 #[derive(Debug, Clone)]
 enum Event {
     Pod(ObjectKey, Option<Pod>),
-    Namespace(Arc<str>, Option<Labels>),
+    Namespace(Arc<str>, Option<Labels>, Mode),
     Policy(ObjectKey, Option<NetworkPolicy>),
 }
 
 /// What makes `after` of `before`; each thing once.
 fn events(before: &Cluster, after: &Cluster) -> Vec<Event> {
     let pods = before.pods.keys().chain(after.pods.keys());
-    let namespaces = before.namespaces.keys().chain(after.namespaces.keys());
+    let audited = before.audited_namespaces.iter().chain(&after.audited_namespaces);
+    let namespaces = before.namespaces.keys().chain(after.namespaces.keys()).chain(audited);
     let policies = before.policies.keys().chain(after.policies.keys());
     let mut events: BTreeMap<String, Event> = BTreeMap::new();
     for key in pods {
         events.insert(format!("pod {key}"), Event::Pod(key.clone(), after.pods.get(key).cloned()));
     }
     for name in namespaces {
-        let event = Event::Namespace(name.clone(), after.namespaces.get(name).cloned());
+        let mode = if after.audited_namespaces.contains(name) { Mode::Audit } else { Mode::Enforce };
+        let event = Event::Namespace(name.clone(), after.namespaces.get(name).cloned(), mode);
         events.insert(format!("namespace {name}"), event);
     }
     for key in policies {
@@ -37,9 +39,14 @@ fn events(before: &Cluster, after: &Cluster) -> Vec<Event> {
     events.into_values().collect()
 }
 
+/// With what policies in audit mode need.
+fn options() -> NodeOptions {
+    NodeOptions { flow_log: Some(FlowLog { group: 9427, allowed: true }), ..NodeOptions::default() }
+}
+
 /// An engine of the node that has heard of nothing.
 pub fn engine() -> Engine {
-    Engine::new(NODE.into(), NodeOptions::default())
+    Engine::new(NODE.into(), options())
 }
 
 /// An engine knows of no nodes.
@@ -77,8 +84,13 @@ fn tell(engine: &mut Engine, event: Event) {
             engine.remove_pod(&key);
             engine.set_attachment(key, None);
         }
-        Event::Namespace(name, Some(labels)) => engine.set_namespace(name, labels),
-        Event::Namespace(name, None) => engine.remove_namespace(&name),
+        Event::Namespace(name, labels, mode) => {
+            match labels {
+                Some(labels) => engine.set_namespace(name.clone(), labels),
+                None => engine.remove_namespace(&name),
+            }
+            engine.set_namespace_mode(&name, mode);
+        }
         Event::Policy(key, Some(policy)) => engine.set_policy(key, policy),
         Event::Policy(key, None) => engine.remove_policy(&key),
     }
@@ -97,7 +109,7 @@ fn attachment(key: &ObjectKey) -> Option<Attachment> {
 pub fn from_scratch(cluster: &Cluster) -> Ruleset {
     let attachments: BTreeMap<ObjectKey, Attachment> =
         cluster.pods.keys().filter_map(|key| Some((key.clone(), attachment(key)?))).collect();
-    let options = NodeOptions::default();
+    let options = options();
     let closed = Closed::default();
     compile(NodeState { cluster, node: NODE, attachments: &attachments, closed: &closed, options: &options })
         .ruleset

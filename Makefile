@@ -125,6 +125,18 @@ kube-proxy: tools ## the real kube-proxy beside us, both modes, pods routed and 
 	$(CARGO) build --package podwall
 	integration/kube-proxy/run
 
+# Suites of Debian whose nft is asked; kube-proxy's tables are those of a run of `make kube-proxy`, whose real ones they are.
+NFT_SUITES ?= bullseye bookworm trixie sid
+KUBE_PROXY_TABLES := target/kube-proxy-tables
+.PHONY: nft-versions
+nft-versions: tools ## what we program in nft 0.9.8 to the newest, beside kube-proxy and firewalld (root, the first time)
+	@./.ci/tools curl unzip openssl iptables debian-archive-keyring
+	$(CARGO) build --package podwall
+	[ -s $(KUBE_PROXY_TABLES)/ip6tables ] || { integration/kube/build $(KUBEBUILDER_ASSETS) etcd kube-apiserver kube-proxy && \
+	  TABLES=$(abspath $(KUBE_PROXY_TABLES)) integration/kube-proxy/run; }
+	$(CARGO) test --package podwall-integration --test referee --no-run
+	TABLES=$(KUBE_PROXY_TABLES) integration/nft-versions/run $(NFT_SUITES)
+
 # Columns of the table: CNI plugin and mode of kube-proxy. PARTS: scenarios births traffic.
 LOCAL_CLUSTERS ?= ptp/nftables ptp/iptables bridge/nftables bridge/iptables
 KIND_CLUSTERS ?= kindnet/nftables ptp/iptables

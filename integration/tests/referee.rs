@@ -6,16 +6,20 @@
 //! * the listing reloads to the same, and our text loaded twice equals our text loaded once;
 //! * the difference to the next ruleset is one that the kernel takes, and leads to the next ruleset.
 //!
-//! Runs in a user and network namespace of its own: no root, nothing left behind.
+//! Runs in a user and network namespace of its own: no root, nothing left behind. `NFT` names another nft. With `BESIDE`
+//! it stays in the namespace that it was started in, where others' tables are: their listing must stay what it was.
 
 #[path = "../../crates/compiler/tests/properties/cluster.rs"]
 #[allow(dead_code)] // the connections: the properties' business
 mod cluster;
+#[path = "referee/listing.rs"]
+mod listing;
+#[path = "referee/nft.rs"]
+mod nft;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use nix::sched::{CloneFlags, unshare};
 use podwall_compiler::{
@@ -28,33 +32,142 @@ use podwall_ruleset::{HardwareAddress, InterfaceName, Known, Ruleset, diff};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
+use listing::{ours, same, without_ours};
+use nft::Nft;
+
 /// How many clusters are generated.
 const CLUSTERS: usize = 150;
 
 fn main() -> ExitCode {
-    if let Err(error) = isolate() {
+    if std::env::var_os("BESIDE").is_none()
+        && let Err(error) = isolate()
+    {
         eprintln!("cannot make a network namespace: {error}; allow user namespaces or run as root");
         return ExitCode::FAILURE;
     }
-    if Command::new("nft").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("nft is missing: apt-get install nftables");
-        return ExitCode::FAILURE;
+    let referee = match Nft::find().and_then(Referee::new) {
+        Ok(referee) => referee,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    referee.judge_all()
+}
+
+struct Referee {
+    kernel: Kernel,
+    nft: Nft,
+    /// What was listed before there was anything of ours.
+    others: String,
+}
+
+/// What became of one ruleset.
+#[derive(Default)]
+struct Judgement {
+    taken: bool,
+    listed: bool,
+    reloaded: bool,
+    reasons: Vec<String>,
+}
+
+impl Judgement {
+    fn good(&self) -> bool {
+        self.taken && self.listed && self.reloaded
     }
-    let mut kernel = Kernel::open().expect("a socket");
-    let mut known = Known::Unknown;
-    let (mut passed, mut failed) = (0, 0);
-    for (name, ruleset) in golden_cases().into_iter().chain(generated()) {
-        match judge(&mut kernel, &known, &ruleset) {
-            Ok(()) => passed += 1,
-            Err(reason) => {
-                failed += 1;
+
+    /// Whether it went well, and remembers why not.
+    fn went_well(&mut self, result: Result<(), String>) -> bool {
+        self.reasons.extend(result.as_ref().err().cloned());
+        result.is_ok()
+    }
+}
+
+impl Referee {
+    fn new(nft: Nft) -> Result<Referee, String> {
+        let others = nft.run(&["list", "ruleset"], "")?;
+        Ok(Referee { kernel: Kernel::open().map_err(|error| error.to_string())?, nft, others })
+    }
+
+    fn judge_all(mut self) -> ExitCode {
+        let mut known = Known::Unknown;
+        let (mut all, mut good, mut taken, mut listed, mut reloaded) = (0, 0, 0, 0, 0);
+        for (name, ruleset) in golden_cases().into_iter().chain(generated()) {
+            let judgement = self.judge(&known, &ruleset);
+            all += 1;
+            taken += u32::from(judgement.taken);
+            listed += u32::from(judgement.listed);
+            reloaded += u32::from(judgement.reloaded);
+            good += u32::from(judgement.good());
+            for reason in &judgement.reasons {
                 println!("test {name} ... FAILED\n{reason}");
             }
+            known = reload(&mut self.kernel, &ruleset);
         }
-        known = reload(&mut kernel, &ruleset);
+        println!("nft {}: {good} passed, {} failed", self.nft.version(), all - good);
+        println!("of {all} taken {taken} listed {listed} reloaded {reloaded}");
+        if good == all && good as usize > CLUSTERS { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 && passed > CLUSTERS { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+
+    fn judge(&mut self, known: &Known, ruleset: &Ruleset) -> Judgement {
+        let mut judgement = Judgement::default();
+        let taken = self.taken(known, ruleset);
+        judgement.taken = judgement.went_well(taken);
+        let listing = match self.listed(ruleset) {
+            Ok(listing) => listing,
+            Err(reason) => {
+                judgement.reasons.push(reason);
+                return judgement;
+            }
+        };
+        judgement.listed = true;
+        let reloaded = self.reloaded(ruleset, &listing);
+        judgement.reloaded = judgement.went_well(reloaded);
+        judgement
+    }
+
+    /// Netlink: the difference, and the whole.
+    fn taken(&mut self, known: &Known, ruleset: &Ruleset) -> Result<(), String> {
+        let mut apply = |transaction, what| {
+            self.kernel.apply(&transaction).map_err(|error| format!("{what} was refused: {error}"))?;
+            expect_holds(&mut self.kernel, ruleset, &format!("after {what}"))
+        };
+        apply(diff(known, ruleset), "the difference")?;
+        apply(diff(&Known::Unknown, ruleset), "the whole")
+    }
+
+    /// The listing of what netlink loaded.
+    fn listed(&mut self, ruleset: &Ruleset) -> Result<String, String> {
+        let by_netlink = self.list()?;
+        let text = format!("{}{ruleset}", clear(ruleset));
+        self.nft.run(&["-f", "-"], &text)?;
+        self.nft.run(&["-f", "-"], &text)?;
+        let by_text = self.list()?;
+        same("the listing of what netlink loaded and of what nft -f loaded", &by_netlink, &by_text)?;
+        same("our text and the listing", &self.nft.shown(&ruleset.to_string()), &by_text)?;
+        Ok(by_netlink)
+    }
+
+    fn reloaded(&mut self, ruleset: &Ruleset, listing: &str) -> Result<(), String> {
+        self.nft.run(&["-f", "-"], &format!("{}{}", clear(ruleset), of_packets(ruleset)))?;
+        expect_holds(&mut self.kernel, ruleset, "after nft -f")?;
+        self.nft.run(&["-f", "-"], &format!("{}{listing}", clear(ruleset)))?;
+        same("the listing and what it reloads to", listing, &self.list()?)
+    }
+
+    /// Our tables in the listing of all.
+    fn list(&self) -> Result<String, String> {
+        let all = self.nft.run(&["list", "ruleset"], "")?;
+        if without_ours(&all) != self.others {
+            return Err(format!("others' tables were\n{}and are\n{}", self.others, without_ours(&all)));
+        }
+        Ok(ours(&all))
+    }
+}
+
+/// The beginning of a text that is to replace our tables and nobody else's.
+fn clear(ruleset: &Ruleset) -> String {
+    ruleset.tables.keys().map(|table| format!("table {table} {{}}\ndelete table {table}\n")).collect()
 }
 
 /// In a namespace where nothing is anybody else's.
@@ -131,28 +244,6 @@ fn compiled(cluster: &Cluster) -> Ruleset {
     .ruleset
 }
 
-fn judge(kernel: &mut Kernel, known: &Known, ruleset: &Ruleset) -> Result<(), String> {
-    kernel.apply(&diff(known, ruleset)).map_err(|error| format!("the difference was refused: {error}"))?;
-    expect_holds(kernel, ruleset, "after the difference")?;
-    kernel
-        .apply(&diff(&Known::Unknown, ruleset))
-        .map_err(|error| format!("the whole was refused: {error}"))?;
-    expect_holds(kernel, ruleset, "after the whole")?;
-    let by_netlink = nft(&["list", "ruleset"], "")?;
-    let clear: String =
-        ruleset.tables.keys().map(|table| format!("table {table} {{}}\ndelete table {table}\n")).collect();
-    let text = format!("{clear}{ruleset}");
-    nft(&["-f", "-"], &text)?;
-    nft(&["-f", "-"], &text)?;
-    let by_text = nft(&["list", "ruleset"], "")?;
-    same("the listing of what netlink loaded and of what nft -f loaded", &by_netlink, &by_text)?;
-    same("our text and the listing", &ruleset.to_string(), &by_text)?;
-    nft(&["-f", "-"], &format!("flush ruleset\n{}", of_packets(ruleset)))?;
-    expect_holds(kernel, ruleset, "after nft -f")?;
-    nft(&["-f", "-"], &format!("flush ruleset\n{by_netlink}"))?;
-    same("the listing and what it reloads to", &by_netlink, &nft(&["list", "ruleset"], "")?)
-}
-
 /// The text, where the type of ICMPv6 messages on a bridge is that of the packet in the frame: without being told so,
 /// nft looks for an ethertype in the frame's header, which is another rule.
 fn of_packets(ruleset: &Ruleset) -> String {
@@ -174,67 +265,4 @@ fn expect_holds(kernel: &mut Kernel, ruleset: &Ruleset, when: &str) -> Result<()
 fn reload(kernel: &mut Kernel, ruleset: &Ruleset) -> Known {
     kernel.apply(&diff(&Known::Unknown, ruleset)).expect("taken before");
     Known::Exactly(ruleset.clone())
-}
-
-fn nft(arguments: &[&str], input: &str) -> Result<String, String> {
-    let piped = || Stdio::piped();
-    let mut child = Command::new("nft")
-        .args(arguments)
-        .stdin(piped())
-        .stdout(piped())
-        .stderr(piped())
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).map_err(|error| error.to_string())?;
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!("nft {arguments:?}: {}\n{input}", String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn same(what: &str, left: &str, right: &str) -> Result<(), String> {
-    let (left, right) = (canonical(left), canonical(right));
-    if left == right {
-        Ok(())
-    } else {
-        Err(format!("{what} differ:\n{}\n---\n{}", left.join("\n"), right.join("\n")))
-    }
-}
-
-/// Blocks sorted by name, white space squeezed, elements sorted: nft lists objects in order of creation, wraps
-/// long element lists, and shows the elements of hash tables in any order.
-fn canonical(text: &str) -> Vec<String> {
-    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut blocks: Vec<String> = Vec::new();
-    for word in joined.split(' ') {
-        match word {
-            "set" | "map" | "chain" => blocks.push(word.to_owned()),
-            _ => match blocks.last_mut() {
-                Some(block) => {
-                    block.push(' ');
-                    block.push_str(word);
-                }
-                None => blocks.push(word.to_owned()),
-            },
-        }
-    }
-    let mut blocks: Vec<String> =
-        blocks.iter().map(|block| sort_elements(block.trim_end_matches([' ', '}']))).collect();
-    blocks.sort();
-    blocks
-}
-
-/// Sorts what stands between inner braces.
-fn sort_elements(block: &str) -> String {
-    let Some((head, body)) = block.split_once('{') else { return block.to_owned() };
-    let mut parts = body.split('{');
-    let mut result = format!("{head}{{{}", parts.next().unwrap_or_default());
-    for part in parts {
-        let (elements, rest) = part.split_once('}').unwrap_or((part, ""));
-        let mut elements: Vec<&str> = elements.split(", ").map(str::trim).collect();
-        elements.sort_unstable();
-        result.push_str(&format!("{{ {} }}{rest}", elements.join(", ")));
-    }
-    result
 }

@@ -8,6 +8,8 @@ use nix::libc;
 use podwall_policy::{Protocol, Transport};
 use socket2::{Domain, Socket, Type};
 
+use crate::sctp;
+
 /// What became of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -60,7 +62,7 @@ pub enum Asked {
 }
 
 impl Attempt {
-    /// Asks, from the namespace that this thread is in. Not for SCTP, whose sockets are shared.
+    /// Asks, from the namespace that this thread is in. For SCTP, only where the kernel has it.
     pub fn ask(source: SocketAddr, destination: SocketAddr, transport: Transport) -> Asked {
         let socket = match open(source, destination, transport) {
             Ok(socket) => socket,
@@ -68,7 +70,7 @@ impl Attempt {
             Err(error) => return Asked::Done(Outcome::Error(format!("cannot open a socket: {error}"))),
         };
         let asked = socket.connect(&destination.into()).and_then(|()| match transport {
-            Transport::Port(Protocol::Tcp, _) => Ok(()),
+            Transport::Port(Protocol::Tcp | Protocol::Sctp, _) => Ok(()),
             Transport::Port(..) => socket.send(b"podwall").map(|_| ()),
             Transport::Other => socket.send(&echo_request(destination.ip())).map(|_| ()),
         });
@@ -77,7 +79,7 @@ impl Attempt {
             // A rule of our own host dropped it; it is as gone as anywhere else.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => return Asked::Done(outcome_of(&error)),
-            Ok(()) if transport_is_tcp(transport) => return Asked::Done(Outcome::Answered),
+            Ok(()) if has_connections(transport) => return Asked::Done(Outcome::Answered),
             Ok(()) => {}
         }
         Asked::Waiting(Attempt { socket, transport })
@@ -89,7 +91,7 @@ impl Attempt {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => return Some(outcome_of(&error)),
         }
-        if transport_is_tcp(self.transport) {
+        if has_connections(self.transport) {
             return Some(Outcome::Answered);
         }
         match self.socket.read(&mut [0; 256]) {
@@ -103,12 +105,13 @@ impl Attempt {
 fn open(source: SocketAddr, destination: SocketAddr, transport: Transport) -> io::Result<Socket> {
     let (kind, protocol) = match (transport, destination) {
         (Transport::Port(Protocol::Tcp, _), _) => (Type::STREAM, socket2::Protocol::TCP),
+        (Transport::Port(Protocol::Sctp, _), _) => (Type::STREAM, sctp::PROTOCOL.into()),
         (Transport::Port(..), _) => (Type::DGRAM, socket2::Protocol::UDP),
         (Transport::Other, SocketAddr::V4(_)) => (Type::DGRAM, socket2::Protocol::ICMPV4),
         (Transport::Other, SocketAddr::V6(_)) => (Type::DGRAM, socket2::Protocol::ICMPV6),
     };
     let socket = Socket::new(Domain::for_address(destination), kind.nonblocking(), Some(protocol))?;
-    if transport_is_tcp(transport) {
+    if has_connections(transport) {
         // Closing with a reset leaves nothing waiting in either kernel table.
         socket.set_linger(Some(Duration::ZERO))?;
     }
@@ -125,8 +128,8 @@ fn outcome_of(error: &io::Error) -> Outcome {
     }
 }
 
-fn transport_is_tcp(transport: Transport) -> bool {
-    matches!(transport, Transport::Port(Protocol::Tcp, _))
+fn has_connections(transport: Transport) -> bool {
+    matches!(transport, Transport::Port(Protocol::Tcp | Protocol::Sctp, _))
 }
 
 /// The kernel fills in the identifier, which is the source port, and the checksum.

@@ -98,7 +98,7 @@ impl Listeners {
 }
 
 fn bindings(addresses: &[IpAddr], ports: &BTreeSet<ContainerPort>, sctp: bool) -> HashSet<Binding> {
-    let kernel_sctp = sctp && kernel_has_sctp();
+    let kernel_sctp = sctp && sctp::kernel_has_it();
     let mut wanted = HashSet::new();
     for address in addresses {
         for port in ports {
@@ -116,12 +116,6 @@ fn bindings(addresses: &[IpAddr], ports: &BTreeSet<ContainerPort>, sctp: bool) -
         }
     }
     wanted
-}
-
-/// True when the kernel's own SCTP is there. It then answers every packet, so we must not.
-fn kernel_has_sctp() -> bool {
-    let protocols = std::fs::read_to_string("/proc/net/protocols").unwrap_or_default();
-    protocols.lines().any(|line| line.starts_with("SCTP"))
 }
 
 impl Shared {

@@ -68,6 +68,7 @@ struct Run<'a> {
     asked: HashMap<u64, Asking>,
     deadlines: VecDeque<(Instant, u64)>,
     raw: HashMap<IpAddr, RawSctp>,
+    kernel_has_sctp: bool,
     /// Whose raw socket a token of epoll means.
     raw_tokens: HashMap<u64, IpAddr>,
     epoll: Epoll,
@@ -108,6 +109,7 @@ impl<'a> Run<'a> {
             deadlines: VecDeque::new(),
             raw: HashMap::new(),
             raw_tokens: HashMap::new(),
+            kernel_has_sctp: sctp::kernel_has_it(),
             epoll,
             window: window(),
             next_token: 0,
@@ -140,7 +142,9 @@ impl<'a> Run<'a> {
     fn ask(&mut self, index: usize, attempt: u8) {
         let probe = &self.probes[index];
         let outcome = match probe.transport {
-            Transport::Port(Protocol::Sctp, port) => self.ask_sctp(index, attempt, port),
+            Transport::Port(Protocol::Sctp, port) if !self.kernel_has_sctp => {
+                self.ask_sctp(index, attempt, port)
+            }
             Transport::Port(_, port) => self.ask_socket(index, attempt, port),
             Transport::Other => self.ask_socket(index, attempt, 0),
         };
@@ -163,7 +167,7 @@ impl<'a> Run<'a> {
                     let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
                     // Datagram sockets can always be written to; only an answer or an error is news.
                     let flags = match probe.transport {
-                        Transport::Port(Protocol::Tcp, _) => flags,
+                        Transport::Port(Protocol::Tcp | Protocol::Sctp, _) => flags,
                         _ => EpollFlags::EPOLLIN,
                     };
                     if let Err(error) = self.epoll.add(&asking.socket, EpollEvent::new(flags, token)) {

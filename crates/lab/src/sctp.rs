@@ -1,11 +1,17 @@
-//! The first packets of SCTP, made and read by ourselves: many kernels have no SCTP sockets, but all of them
-//! track and filter SCTP.
+//! SCTP: sockets where the kernel has them; where not, its first packets, made and read by ourselves, for all kernels
+//! track and filter them.
 //!
 //! A prober sends INIT; a port that is listened on answers INIT ACK, any other ABORT. Nothing more is said, so no
 //! association ever exists. Connection tracking drops packets with a wrong checksum or verification tag.
 
 /// The protocol number in the IP header.
 pub const PROTOCOL: i32 = 132;
+
+/// True when the kernel's own SCTP is there. It then answers every packet, so we must not.
+pub fn kernel_has_it() -> bool {
+    let protocols = std::fs::read_to_string("/proc/net/protocols").unwrap_or_default();
+    protocols.lines().any(|line| line.starts_with("SCTP"))
+}
 
 /// The kinds of packet that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

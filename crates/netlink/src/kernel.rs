@@ -11,6 +11,7 @@ use crate::decode;
 use crate::describe;
 use crate::dump::{Dumper, Failure};
 use crate::error::{ApplyError, OpenError, ReadError};
+use crate::feature::{self, Feature};
 use crate::foreign::{self, ForeignTable};
 use crate::nftnl::Scratch;
 use crate::outcome::{Answers, outcome};
@@ -111,6 +112,19 @@ impl Kernel {
             }
             outcome => outcome,
         }
+    }
+
+    /// Which of these the kernel does not have. Each is asked for by a transaction that changes nothing.
+    pub fn lacks(&mut self, features: &[Feature]) -> Result<Vec<Feature>, ApplyError> {
+        let mut lacking = Vec::new();
+        for feature in features {
+            match self.apply(&feature.probe()) {
+                Ok(()) => {}
+                Err(error) if feature::is_lack(&error) => lacking.push(*feature),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lacking)
     }
 
     /// Reads back tables: what the kernel holds in them, or why it is not something that we made.

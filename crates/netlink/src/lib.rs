@@ -27,6 +27,7 @@ mod element;
 mod error;
 mod expression;
 mod expression_message;
+mod feature;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -54,6 +55,7 @@ pub use batch::{Encoded, encode};
 pub use conntrack::{Conntrack, ConntrackFilter, Entry, Icmp, MarkFilter, Tuple};
 pub use counter::RuleCounter;
 pub use error::{ApplyError, ConntrackError, EncodeError, OpenError, PacketLogError, ReadError, Refusal};
+pub use feature::Feature;
 pub use foreign::ForeignTable;
 pub use kernel::{Kernel, ReadBack};
 pub use logged_packet::LoggedPacket;

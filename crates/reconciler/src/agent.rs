@@ -18,6 +18,7 @@ use crate::error::AgentError;
 use crate::event::WatchEvent;
 use crate::flows::Flows;
 use crate::http;
+use crate::interfaces::check_kernel;
 use crate::mirror::Mirror;
 use crate::others::Others;
 use crate::place::Place;
@@ -95,6 +96,7 @@ impl Agent {
     async fn start(mut settings: Settings) -> Result<Self, AgentError> {
         let place = Place::open(&settings)?;
         let mut kernel = Kernel::open()?;
+        check_kernel(&mut kernel, &settings)?;
         let flows = open_flows(&mut settings, &mut kernel);
         let others = Others::new(Monitor::open(&kernel, &our_tables())?).map_err(AgentError::Others)?;
         let (heard, conntrack) = unbounded_channel();

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use podwall_netlink::OpenError;
+use podwall_netlink::{ApplyError, OpenError};
 
-use crate::interfaces::{IpvsInUse, WatchError};
+use crate::interfaces::{IpvsInUse, KernelLacks, WatchError};
 use crate::serve::ServeError;
 use crate::single::SingleError;
 
@@ -17,6 +17,12 @@ pub enum AgentError {
     /// nftables or conntrack cannot be reached.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The kernel lacks what every ruleset needs.
+    #[error(transparent)]
+    Lacks(#[from] KernelLacks),
+    /// What the kernel has cannot be found out.
+    #[error("cannot find out what the kernel has: {0}")]
+    Features(#[source] ApplyError),
     /// Links and routes cannot be watched.
     #[error(transparent)]
     Links(#[from] WatchError),

@@ -55,6 +55,7 @@ const TESTS: &[(&str, fn())] = &[
     ("too_much_to_hear_is_no_error", others::too_much_to_hear_is_no_error),
     ("all_other_tables_are_seen", others::all_other_tables_are_seen),
     ("nothing_is_left_of_ours_but_what_is_desired", others::nothing_is_left_of_ours_but_what_is_desired),
+    ("this_kernel_lacks_nothing", others::this_kernel_lacks_nothing),
     ("connections_are_listed_as_they_are", connections::connections_are_listed_as_they_are),
     ("only_the_bits_of_the_mask_change", connections::only_the_bits_of_the_mask_change),
     ("connections_in_zones_are_marked", connections::connections_in_zones_are_marked),

@@ -1,7 +1,7 @@
 //! What others do beside us, and to us.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use podwall_netlink::{ForeignTable, Kernel, Monitor, Notification, ReadBack};
+use podwall_netlink::{Feature, ForeignTable, Kernel, Monitor, Notification, ReadBack};
 use podwall_ruleset::*;
 
 use std::os::fd::AsFd;
@@ -185,4 +185,20 @@ pub fn nothing_is_left_of_ours_but_what_is_desired() {
     kernel.apply(&replace(&ours, &Ruleset::default())).unwrap();
     assert_eq!(kernel.read(&ours).unwrap(), ReadBack::Exactly(Ruleset::default()));
     assert_eq!(kernel.foreign_tables(&ours).unwrap().len(), 1);
+}
+
+/// And asking leaves nothing, and is nobody's business.
+pub fn this_kernel_lacks_nothing() {
+    let (mut kernel, mut monitor) = open();
+    let features = [
+        Feature::Inet,
+        Feature::Maps,
+        Feature::ConnectionTracking,
+        Feature::ConnectionMarks,
+        Feature::Counters,
+        Feature::Bridge,
+    ];
+    assert_eq!(kernel.lacks(&features).unwrap(), []);
+    assert_eq!(kernel.foreign_tables(&[]).unwrap(), []);
+    assert!(heard(&mut monitor).is_empty());
 }

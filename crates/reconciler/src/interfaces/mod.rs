@@ -34,7 +34,7 @@ pub use cni::{CniConfiguration, PodNetwork};
 pub use enforcers::other_enforcers;
 pub use finder::{Finder, LocalPod, Patience};
 pub use links::{HostRoute, Inside, Link, LinkKind, Links, Look, Snapshot, Update};
-pub use preconditions::{BridgeHooks, IpvsInUse, bridge_hooks, check_ipvs};
+pub use preconditions::{BridgeHooks, IpvsInUse, KernelLacks, bridge_hooks, check_ipvs, check_kernel};
 pub use unknown::UnknownRule;
 pub use watch::{Watch, WatchError};
 

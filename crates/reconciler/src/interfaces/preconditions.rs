@@ -3,9 +3,12 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use podwall_netlink::{Feature, Kernel};
 use podwall_policy::{Consequence, Problem};
 
 use super::links::Links;
+use crate::error::AgentError;
+use crate::settings::Settings;
 
 /// Why this host cannot be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,53 @@ pub fn check_ipvs(links: &Links, ip_vs: &Path) -> Result<(), IpvsInUse> {
     // Three lines of heading, then one for each service and server.
     if services.lines().any(|line| ["TCP ", "UDP ", "SCTP ", "FWM "].iter().any(|it| line.starts_with(it))) {
         return Err(IpvsInUse { found: "services in /proc/net/ip_vs" });
+    }
+    Ok(())
+}
+
+/// What this kernel must have for the ruleset of these settings.
+fn needed(settings: &Settings) -> Vec<Feature> {
+    let mut needed = vec![Feature::Inet, Feature::Maps, Feature::ConnectionTracking, Feature::Counters];
+    needed.extend(settings.revoked_mark.is_some().then_some(Feature::ConnectionMarks));
+    needed
+}
+
+/// What the kernel lacks, and why that is no place to enforce.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this kernel cannot enforce NetworkPolicy: it lacks {}; load the module, or run another kernel{}",
+    list(lacking),
+    advice(lacking)
+)]
+pub struct KernelLacks {
+    /// All of it.
+    pub lacking: Vec<Feature>,
+}
+
+fn list(lacking: &[Feature]) -> String {
+    lacking.iter().map(Feature::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn advice(lacking: &[Feature]) -> &'static str {
+    match lacking {
+        [Feature::ConnectionMarks] => ", or go without: --revocation off",
+        _ => "",
+    }
+}
+
+/// Refuses a kernel that would refuse every ruleset of these settings. What only pods on bridges need is told and no
+/// more: there may never be one.
+pub fn check_kernel(kernel: &mut Kernel, settings: &Settings) -> Result<(), AgentError> {
+    let mut lacking = kernel.lacks(&needed(settings)).map_err(AgentError::Features)?;
+    // Without the one nobody can tell of the other.
+    if lacking.contains(&Feature::ConnectionTracking) {
+        lacking.retain(|feature| *feature != Feature::ConnectionMarks);
+    }
+    if !lacking.is_empty() {
+        return Err(KernelLacks { lacking }.into());
+    }
+    if !kernel.lacks(&[Feature::Bridge]).map_err(AgentError::Features)?.is_empty() {
+        tracing::warn!("this kernel lacks {}: no policy holds for pods on a bridge", Feature::Bridge);
     }
     Ok(())
 }
@@ -104,6 +154,18 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("podwall-{name}-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         folder
+    }
+
+    #[test]
+    fn all_that_is_lacking_is_named() {
+        let error = KernelLacks { lacking: vec![Feature::ConnectionTracking, Feature::Inet] };
+        assert_eq!(
+            error.to_string(),
+            "this kernel cannot enforce NetworkPolicy: it lacks connection tracking in nftables (CONFIG_NFT_CT, \
+             module nft_ct) and tables of the family inet (CONFIG_NF_TABLES_INET); load the module, or run another kernel"
+        );
+        let error = KernelLacks { lacking: vec![Feature::ConnectionMarks] };
+        assert!(error.to_string().ends_with(", or go without: --revocation off"), "{error}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ scenarios_prepare() {
   jq --arg cni "$cni" 'map(select(.kind == "NetworkPolicy" and $cni == "kindnet" or .kind == "Namespace" | not))' "$state/all.json" \
     | list | kubectl create --filename - > /dev/null
   local at=$SECONDS
-  kubectl wait --for=condition=Ready pod --all --all-namespaces --timeout=300s > "$state/ready.log"
+  kubectl wait --for=condition=Ready pod --selector probed-as --all-namespaces --timeout=300s > "$state/ready.log"
   scenarios_addresses > "$state/addresses"
   for scenario in $scenarios; do scenario_probes "$scenario" > "$state/scenarios/$scenario/probes"; done
   local pods ready wrong=ok

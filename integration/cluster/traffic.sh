@@ -3,8 +3,28 @@
 # second answered.
 # shellcheck shell=bash disable=SC2154
 
-traffic() {
-  local targets pod phase phase_begun
+traffic() { # control|enforced
+  local phase phase_begun unknown phases="kills upgrade churn drain" row=
+  if [ "$1" = control ]; then
+    # kindnet denies too: without us there is nothing to see.
+    [ "$cni" != kindnet ] || return 0
+    phases="churn drain" row=", no agent"
+  fi
+  traffic_begin
+  for phase in $phases; do
+    phase_begun=$(date +%s)
+    : > "$state/traffic.did"
+    [ "$1" = control ] || unknown=$(met_unknown_pods)
+    attempt "$state/traffic.$phase.wrong" "traffic_$phase"
+    sleep 2
+    [ "$1" = control ] || did "$(($(met_unknown_pods) - unknown)) packets met pods unknown as yet"
+    traffic_report "$phase$row" "$phase_begun" "$(date +%s)"
+  done
+  kubectl delete namespace traffic > /dev/null
+}
+
+traffic_begin() {
+  local targets pod
   # A YAML alias does not reach over documents.
   sed "s/NODE/${NODES[0]}/" "$here/traffic.yaml" | repeat_alias | kubectl apply --filename - > /dev/null
   kubectl --namespace traffic rollout status deployment/web --timeout=120s > /dev/null
@@ -14,14 +34,18 @@ traffic() {
   for pod in client stranger; do
     kubectl --namespace traffic exec --stdin "$pod" -- sh -c 'cat > /tmp/going; ln /tmp/going /tmp/go' <<< "$targets"
   done
-  for phase in kills upgrade churn drain; do
-    phase_begun=$(date +%s)
-    : > "$state/traffic.did"
-    attempt "$state/traffic.$phase.wrong" "traffic_$phase"
-    sleep 2
-    traffic_report "$phase" "$phase_begun" "$(date +%s)"
+}
+
+# How many packets the agents dropped because they had not heard of the pod yet, or no more.
+met_unknown_pods() {
+  local node
+  for node in "${NODES[@]}"; do
+    enter "$node" bash -c 'exec 3<> /dev/tcp/127.0.0.1/9427
+      printf "GET /metrics HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n" >&3
+      cat <&3' > "$state/metrics.$node"
+    grep '^podwall_ready 1' "$state/metrics.$node" > /dev/null
   done
-  kubectl delete namespace traffic > /dev/null
+  cat "$state"/metrics.* | awk '/^podwall_dropped_packets_total\{reason="unknown_pod"\}/ { sum += $2 } END { print sum + 0 }'
 }
 
 repeat_alias() {
@@ -128,19 +152,23 @@ traffic_counts() { # POD FROM UNTIL
     END { heard(until); print answered + 0, denied + 0, other + 0, silence + 0 }' 2> "$state/traffic.$phase.$1"
 }
 
-# A connection that is denied times out: one that is refused has met a server, or nothing of ours.
-traffic_report() { # PHASE FROM UNTIL, in seconds since 1970
-  local client stranger answered late lost silent denied leaked strange quiet verdict=ok
+# A connection that is denied times out: one that is refused has met a server, or nothing of ours. Without the agent the
+# stranger has to be answered too; what is lost then is lost by the cluster and this machine, and shown.
+traffic_report() { # ROW FROM UNTIL, in seconds since 1970
+  local client stranger answered late lost silent denied passed strange quiet verdict=ok
   client=$(traffic_counts client "$2" "$3")
   stranger=$(traffic_counts stranger "$2" "$3")
   read -r answered late lost silent <<< "$client"
-  read -r leaked denied strange quiet <<< "$stranger"
-  lost=$((lost + late)) leaked=$((leaked + strange))
-  local wrong=$state/traffic.$1.wrong figures
-  figures="$answered answered, $lost lost; $denied denied, $leaked passed; $(one_line "$state/traffic.did")"
+  read -r passed denied strange quiet <<< "$stranger"
+  lost=$((lost + late)) passed=$((passed + strange))
+  local wrong=$state/traffic.$phase.wrong figures
+  figures="$answered answered, $lost lost; $denied denied, $passed passed; $(one_line "$state/traffic.did")"
   # Both have to go on all the time: the longest wait is a second, on a busy machine some more.
   [ "$silent" -le 5 ] && [ "$quiet" -le 5 ] || echo "silent for $silent and $quiet s" >> "$wrong"
-  [ "$answered" -gt 0 ] && [ "$denied" -gt 0 ] && [ "$lost$leaked" = 00 ] || verdict=WRONG
+  case $1 in
+    *", no agent") [ "$answered" -gt 0 ] && [ "$passed" -gt "$denied" ] || verdict=WRONG ;;
+    *) [ "$answered" -gt 0 ] && [ "$denied" -gt 0 ] && [ "$lost$passed" = 00 ] || verdict=WRONG ;;
+  esac
   if [ -s "$wrong" ]; then verdict=WRONG figures+="; $(one_line "$wrong")"; fi
   report "$1" $verdict "$figures"
 }

@@ -137,6 +137,17 @@ nft-versions: tools ## what we program in nft 0.9.8 to the newest, beside kube-p
 	$(CARGO) test --package podwall-integration --test referee --no-run
 	TABLES=$(KUBE_PROXY_TABLES) integration/nft-versions/run $(NFT_SUITES)
 
+# Suites of Debian whose kernels are booted.
+KERNEL_SUITES ?= bullseye bookworm trixie sid
+.PHONY: kernels
+kernels: tools ## the same tests and scenarios on kernels 5.10 to the newest, in virtual machines (slow: emulated)
+	@./.ci/tools qemu-system-x86 busybox-static cpio kmod xz-utils zstd jq debian-archive-keyring
+	$(CARGO) build --package podwall
+	tests=$$(integration/test-programs --package podwall-netlink --package podwall-lab --package podwall \
+	    --package podwall-conformance --package podwall-integration \
+	    --test kernel --test spoofing --test lab --test scenarios --test kernel_path --test revocation) && \
+	  PODWALL=target/debug/podwall TESTS=$$tests integration/kernels/run $(KERNEL_SUITES)
+
 # Columns of the table: CNI plugin and mode of kube-proxy. PARTS: scenarios births traffic.
 LOCAL_CLUSTERS ?= ptp/nftables ptp/iptables bridge/nftables bridge/iptables
 KIND_CLUSTERS ?= kindnet/nftables ptp/iptables

@@ -56,7 +56,7 @@ pub use conntrack::{Conntrack, ConntrackFilter, Entry, Icmp, MarkFilter, Tuple};
 pub use counter::RuleCounter;
 pub use error::{ApplyError, ConntrackError, EncodeError, OpenError, PacketLogError, ReadError, Refusal};
 pub use feature::Feature;
-pub use foreign::ForeignTable;
+pub use foreign::{ForeignHook, ForeignTable};
 pub use kernel::{Kernel, ReadBack};
 pub use logged_packet::LoggedPacket;
 pub use monitor::{Monitor, Notification, Process};

@@ -1,7 +1,7 @@
 //! What others do beside us, and to us.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use podwall_netlink::{Feature, ForeignTable, Kernel, Monitor, Notification, ReadBack};
+use podwall_netlink::{Feature, ForeignHook, ForeignTable, Kernel, Monitor, Notification, ReadBack};
 use podwall_ruleset::*;
 
 use std::os::fd::AsFd;
@@ -145,21 +145,31 @@ pub fn all_other_tables_are_seen() {
          add table bridge podwall
          add table netdev x
          add table arp y
-         add chain arp y z { type filter hook input priority 0; policy drop; }",
+         add chain arp y z { type filter hook input priority -1; policy drop; }
+         add table inet w
+         add chain inet w ingress { type filter hook ingress device lo priority 3; }
+         add chain inet w late { type filter hook postrouting priority srcnat; }",
     );
     let mut found = kernel.foreign_tables(&[table_id("podwall"), table_id("podwall-empty")]).unwrap();
     found.sort_by(|a, b| (&a.family, &a.name).cmp(&(&b.family, &b.name)));
-    let table = |family: &str, name: &str, chains: &[&str]| ForeignTable {
+    let hook = |(chain, hook, priority): &(&str, &str, i32)| ForeignHook {
+        chain: (*chain).to_owned(),
+        hook: (*hook).to_owned(),
+        priority: *priority,
+    };
+    let table = |family: &str, name: &str, chains: &[&str], hooks: &[(&str, &str, i32)]| ForeignTable {
         family: family.to_owned(),
         name: name.to_owned(),
         chains: chains.iter().map(|chain| (*chain).to_owned()).collect(),
+        hooks: hooks.iter().map(hook).collect(),
     };
     let expected = [
-        table("arp", "y", &["z"]),
-        table("bridge", "podwall", &[]),
-        table("ip", "calico", &["a", "b"]),
-        table("ip6", "podwall", &["c"]),
-        table("netdev", "x", &[]),
+        table("arp", "y", &["z"], &[("z", "input", -1)]),
+        table("bridge", "podwall", &[], &[]),
+        table("inet", "w", &["ingress", "late"], &[("ingress", "ingress", 3), ("late", "postrouting", 100)]),
+        table("ip", "calico", &["a", "b"], &[("b", "input", 7)]),
+        table("ip6", "podwall", &["c"], &[]),
+        table("netdev", "x", &[], &[]),
     ];
     assert_eq!(found, expected);
 }

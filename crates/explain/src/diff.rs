@@ -1,8 +1,8 @@
 //! `diff`: what a change opens and what it closes, between groups of pods that policy cannot tell apart.
 //!
 //! ```text
-//! two snapshots ─► classes of pods, pieces of the address space ─► pairs that may differ ─► evaluate before and after,
-//!                                                                                            port piece by port piece
+//! two snapshots ─► classes of pods, pieces of the address space ─► pairs that may differ ─► each side, before and after:
+//!                                                                     evaluate of one pair of each view, port piece by piece
 //! ```
 //!
 //! Compared are pods that are in both states, with each other and with what is outside the cluster. Nodes, and pods on
@@ -14,16 +14,20 @@ mod report;
 pub(crate) mod space;
 #[cfg(test)]
 mod tests;
+mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
-use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, Transport, evaluate};
+use podwall_policy::{Cluster, Endpoint, Flow, ObjectKey, evaluate};
 
+use crate::field::Direction;
 use crate::snapshot::Snapshot;
 use class::{Class, classes, selecting};
 use ports::{PortSet, pieces};
 use space::{AddressRange, ranges};
+use view::Views;
 
 /// What differs between two states.
 #[derive(Debug)]
@@ -64,13 +68,7 @@ impl Difference {
             pods.map(|(key, _)| key.clone()).filter(|key| !is_there(other, key)).collect()
         };
         let (only_before, only_after) = (only(before, after), only(after, before));
-        let comparison = Comparison {
-            before: classes.iter().map(|class| part(&before.cluster, class)).collect(),
-            after: classes.iter().map(|class| part(&after.cluster, class)).collect(),
-            classes: &classes,
-            outside: &outside,
-        };
-        let changes = comparison.changes();
+        let changes = Comparison::new([before, after], &classes, &outside).changes();
         Self { classes, outside, changes, only_before, only_after }
     }
 
@@ -106,18 +104,60 @@ fn part(cluster: &Cluster, class: &Class) -> Cluster {
 }
 
 struct Comparison<'a> {
-    /// By class.
-    before: Vec<Cluster>,
-    after: Vec<Cluster>,
+    /// What has a say for each class, before and after.
+    parts: [Vec<Cluster>; 2],
     classes: &'a [Class],
     outside: &'a [AddressRange],
+    views: Views,
+    /// What one side allows, by how it sees the other.
+    sides: HashMap<Side, Rc<PortSet>>,
 }
 
-impl Comparison<'_> {
-    /// Pair by pair: the policies and pods of others have no say in what two pods may do.
-    fn changes(&self) -> Vec<Change> {
+/// One side of a connection, and all that its policies see of the other: what `evaluate` says of it is the same for all
+/// who look like this.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Side {
+    /// 0 before, 1 after.
+    state: usize,
+    direction: Direction,
+    class: usize,
+    ipv4: bool,
+    view: Vec<bool>,
+    /// The other end, where its ports have names that policies use: what a name means is the destination's.
+    named: Option<usize>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(states: [&Snapshot; 2], classes: &'a [Class], outside: &'a [AddressRange]) -> Self {
+        let clusters = states.map(|state| &state.cluster);
+        let parts = clusters.map(|cluster| classes.iter().map(|class| part(cluster, class)).collect());
+        let mut comparison = Self { parts, classes, outside, views: Views::default(), sides: HashMap::new() };
+        for class in classes {
+            comparison.views.add_class(clusters, &class.pods[0]);
+        }
+        for (state, cluster) in clusters.into_iter().enumerate() {
+            for ipv4 in [true, false] {
+                for end in comparison.ends() {
+                    let at = comparison.endpoint(&comparison.parts[state], end, ipv4, 0);
+                    let pod = match end {
+                        End::Pods(index) => Some(&classes[index].pods[0]),
+                        End::Outside(_) => None,
+                    };
+                    comparison.views.add_end(cluster, pod, at.as_ref().map(Endpoint::address));
+                }
+            }
+        }
+        comparison
+    }
+
+    /// All ends, in the order of their numbers.
+    fn ends(&self) -> Vec<End> {
         let outside = (0..self.outside.len()).map(End::Outside);
-        let ends: Vec<End> = outside.chain((0..self.classes.len()).map(End::Pods)).collect();
+        outside.chain((0..self.classes.len()).map(End::Pods)).collect()
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let ends = self.ends();
         let mut changes = Vec::new();
         for from in &ends {
             ends.iter().for_each(|to| self.compare(*from, *to, &mut changes));
@@ -125,7 +165,7 @@ impl Comparison<'_> {
         changes
     }
 
-    /// All that has a say between two ends.
+    /// All that has a say between two ends: the policies and pods of others have none.
     fn pair(parts: &[Cluster], ends: [End; 2]) -> Cluster {
         let mut pair = Cluster::default();
         let found = ends.into_iter().filter_map(|end| match end {
@@ -148,22 +188,21 @@ impl Comparison<'_> {
         }
     }
 
-    fn compare(&self, from: End, to: End, changes: &mut Vec<Change>) {
+    fn compare(&mut self, from: End, to: End, changes: &mut Vec<Change>) {
         if !self.may_differ(from) && !self.may_differ(to) {
             return;
         }
-        let states = [&self.before, &self.after].map(|parts| Self::pair(parts, [from, to]));
         let mut found = Vec::new();
         for ipv4 in [true, false] {
-            if let Some(sets) = self.compare_family(&states, from, to, ipv4) {
-                found.push((ipv4, sets));
+            if let Some([before, after]) = self.allowed_of_family(from, to, ipv4) {
+                found.push((ipv4, after.without(&before), before.without(&after)));
             }
         }
-        let alike = found.iter().all(|(_, sets)| *sets == found[0].1);
+        let alike = found.iter().all(|(_, opened, closed)| (opened, closed) == (&found[0].1, &found[0].2));
         if alike {
             found.truncate(1);
         }
-        for (ipv4, (opened, closed)) in found {
+        for (ipv4, opened, closed) in found {
             for (opens, ports) in [(true, opened), (false, closed)] {
                 if !ports.is_empty() {
                     changes.push(Change { opens, from, to, ports, ipv4: (!alike).then_some(ipv4) });
@@ -172,52 +211,98 @@ impl Comparison<'_> {
         }
     }
 
-    /// What opens and what closes between two ends; `None` when they have no addresses of this family.
-    fn compare_family(
-        &self,
-        [state_before, state_after]: &[Cluster; 2],
-        from: End,
-        to: End,
-        ipv4: bool,
-    ) -> Option<(PortSet, PortSet)> {
-        let ends = |cluster: &Cluster| {
+    /// What may be spoken before and after; `None` when they have no addresses of this family in both.
+    fn allowed_of_family(&mut self, from: End, to: End, ipv4: bool) -> Option<[PortSet; 2]> {
+        for state in 0..2 {
             // Two pods of one class: a pod always reaches itself.
-            let source = self.endpoint(cluster, from, ipv4, 0)?;
-            let target = self.endpoint(cluster, to, ipv4, usize::from(from == to))?;
-            Some((source, target))
+            self.endpoint(&self.parts[state], from, ipv4, 0)?;
+            self.endpoint(&self.parts[state], to, ipv4, usize::from(from == to))?;
+        }
+        Some([0, 1].map(|state| {
+            let sent = self.side(state, Direction::Egress, [from, to], ipv4);
+            let received = self.side(state, Direction::Ingress, [from, to], ipv4);
+            match (sent, received) {
+                (Some(sent), Some(received)) => sent.intersection(&received),
+                (Some(one), None) | (None, Some(one)) => (*one).clone(),
+                (None, None) => PortSet::everything(),
+            }
+        }))
+    }
+
+    /// What one side allows; `None` for everything, when no policy has a say.
+    fn side(
+        &mut self,
+        state: usize,
+        direction: Direction,
+        [from, to]: [End; 2],
+        ipv4: bool,
+    ) -> Option<Rc<PortSet>> {
+        let (own, other) = match direction {
+            Direction::Egress => (from, to),
+            Direction::Ingress => (to, from),
         };
-        let (before, after) = (ends(state_before)?, ends(state_after)?);
-        let (mut opened, mut closed) = (PortSet::default(), PortSet::default());
-        let sender = self.class(from).map(|class| class.sends.as_slice()).unwrap_or_default();
-        let (receiver, names) = self.class(to).map_or((&[][..], &[][..]), |it| (&it.receives, &it.named));
-        for piece in pieces([sender, receiver, names]) {
-            let allowed = |cluster: &Cluster, ends: &(Endpoint, Endpoint), transport: Transport| {
-                let flow = Flow { from: ends.0.clone(), to: ends.1.clone(), transport };
-                cluster.policies.is_empty() || evaluate(cluster, &flow).allowed()
+        let End::Pods(class) = own else { return None };
+        if self.parts[state][class].policies.is_empty() {
+            return None;
+        }
+        let named = match to {
+            End::Pods(index) if !self.classes[index].named.is_empty() => Some(index),
+            _ => None,
+        };
+        let view = self.views.view(class, direction, self.number(state, ipv4, other));
+        let side = Side { state, direction, class, ipv4, view, named };
+        if let Some(found) = self.sides.get(&side) {
+            return Some(found.clone());
+        }
+        let allowed = Rc::new(self.evaluate_side(&side, from, to));
+        self.sides.insert(side, allowed.clone());
+        Some(allowed)
+    }
+
+    fn evaluate_side(&self, side: &Side, from: End, to: End) -> PortSet {
+        let mut allowed = PortSet::default();
+        let parts = &self.parts[side.state];
+        let ends = (
+            self.endpoint(parts, from, side.ipv4, 0),
+            self.endpoint(parts, to, side.ipv4, usize::from(from == to)),
+        );
+        let (Some(source), Some(target)) = ends else { return allowed };
+        let cluster = Self::pair(parts, [from, to]);
+        let own = &self.classes[side.class];
+        let ranges = match side.direction {
+            Direction::Egress => &own.sends,
+            Direction::Ingress => &own.receives,
+        };
+        let names = side.named.map(|index| self.classes[index].named.as_slice()).unwrap_or_default();
+        for piece in pieces([ranges, names, &[]]) {
+            let flow = Flow { from: source.clone(), to: target.clone(), transport: piece.transport() };
+            let decision = evaluate(&cluster, &flow);
+            let verdict = match side.direction {
+                Direction::Egress => decision.egress,
+                Direction::Ingress => decision.ingress,
             };
-            let transport = piece.transport();
-            match (allowed(state_before, &before, transport), allowed(state_after, &after, transport)) {
-                (false, true) => opened.add(piece),
-                (true, false) => closed.add(piece),
-                _ => {}
+            if verdict.allows() {
+                allowed.add(piece);
             }
         }
-        Some((opened, closed))
+        allowed
     }
 
-    fn class(&self, end: End) -> Option<&Class> {
-        match end {
-            End::Pods(index) => self.classes.get(index),
-            End::Outside(_) => None,
-        }
+    /// The number of an end in a state and family.
+    fn number(&self, state: usize, ipv4: bool, end: End) -> usize {
+        let own = match end {
+            End::Outside(index) => index,
+            End::Pods(index) => self.outside.len() + index,
+        };
+        (2 * state + usize::from(!ipv4)) * (self.outside.len() + self.classes.len()) + own
     }
 
-    fn endpoint(&self, cluster: &Cluster, end: End, ipv4: bool, number: usize) -> Option<Endpoint> {
+    fn endpoint(&self, parts: &[Cluster], end: End, ipv4: bool, number: usize) -> Option<Endpoint> {
         let of_family = |address: &&IpAddr| address.is_ipv4() == ipv4;
         match end {
             End::Pods(index) => {
                 let key = self.classes[index].pods.get(number)?;
-                let address = cluster.pods.get(key)?.addresses.iter().find(of_family)?;
+                let address = parts[index].pods.get(key)?.addresses.iter().find(of_family)?;
                 Some(Endpoint::Pod { pod: key.clone(), address: *address })
             }
             End::Outside(index) => {

@@ -21,6 +21,7 @@ pub mod diff;
 pub mod explain;
 mod field;
 mod flow_log;
+pub mod live;
 pub mod map;
 mod miss;
 mod near;

@@ -11,9 +11,22 @@ impl Report {
 
     /// `FILE:LINE: SEVERITY: RULE: OBJECT: FIELD: MESSAGE`, line by line, and a summary.
     pub fn to_text(&self, least: Severity) -> String {
+        self.text(least, false)
+    }
+
+    /// The same, with what is ignored and why.
+    pub fn to_wide(&self, least: Severity) -> String {
+        self.text(least, true)
+    }
+
+    fn text(&self, least: Severity, wide: bool) -> String {
         let mut page = Page::default();
-        for finding in self.counted(least) {
-            page.line(0, finding.to_line());
+        for finding in self.findings.iter().filter(|it| it.severity >= least) {
+            match &finding.ignored {
+                None => page.line(0, finding.to_line()),
+                Some(reason) if wide => page.line(0, format!("{} (ignored: {reason})", finding.to_line())),
+                Some(_) => {}
+            }
         }
         let (found, ignored) =
             (self.counted(least).count(), self.findings.iter().filter(|it| it.ignored.is_some()));

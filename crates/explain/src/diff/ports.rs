@@ -74,6 +74,44 @@ impl PortSet {
         }
     }
 
+    /// All that may be spoken.
+    pub fn everything() -> Self {
+        Self::default().complement()
+    }
+
+    /// What is in both.
+    pub fn intersection(&self, other: &PortSet) -> PortSet {
+        let mut ports = BTreeMap::new();
+        for (protocol, own) in &self.ports {
+            let Some(theirs) = other.ports.get(protocol) else { continue };
+            let mut both = Vec::new();
+            let (mut mine, mut yours) = (own.iter().peekable(), theirs.iter().peekable());
+            while let (Some((a, b)), Some((c, d))) = (mine.peek(), yours.peek()) {
+                let (first, last) = (*a.max(c), *b.min(d));
+                if first <= last {
+                    both.push((first, last));
+                }
+                if b < d {
+                    mine.next()
+                } else {
+                    yours.next()
+                };
+            }
+            if !both.is_empty() {
+                ports.insert(*protocol, both);
+            }
+        }
+        PortSet { ports, other: self.other && other.other }
+    }
+
+    /// What is in it and not in the other.
+    pub fn without(&self, other: &PortSet) -> PortSet {
+        match self == other {
+            true => PortSet::default(),
+            false => self.intersection(&other.complement()),
+        }
+    }
+
     #[cfg(test)]
     pub fn contains(&self, transport: Transport) -> bool {
         match transport {

@@ -21,18 +21,27 @@ struct Group {
 }
 
 impl Difference {
-    /// All of it as text.
+    /// As text, with the first names of many.
     pub fn to_text(&self) -> String {
+        self.text(SHOWN)
+    }
+
+    /// All of it as text.
+    pub fn to_wide(&self) -> String {
+        self.text(usize::MAX)
+    }
+
+    fn text(&self, most: usize) -> String {
         let mut page = Page::default();
         for (opens, title) in [(true, "becomes allowed"), (false, "becomes denied")] {
-            let groups = self.groups(opens, SHOWN);
+            let groups = self.groups(opens, most);
             if groups.is_empty() {
                 continue;
             }
             page.blank();
             page.line(0, title);
             for group in groups {
-                let (from, to) = (listed(&group.from, SHOWN), listed(&group.to, SHOWN));
+                let (from, to) = (listed(&group.from, most), listed(&group.to, most));
                 page.line(2, format!("{from} -> {to}: {}", group.ports));
             }
         }
@@ -44,7 +53,7 @@ impl Difference {
                 page.blank();
                 let names: Vec<String> = pods.iter().map(ObjectKey::to_string).collect();
                 let count = counted(pods.len(), "pod");
-                page.line(0, format!("only {which}, and not compared: {count}: {}", listed(&names, SHOWN)));
+                page.line(0, format!("only {which}, and not compared: {count}: {}", listed(&names, most)));
             }
         }
         page.into_text()

@@ -9,12 +9,21 @@ use crate::written::Place;
 const SHOWN: usize = 3;
 
 impl Answer {
-    /// All of it as text.
+    /// As text, with the nearest rules of many.
     pub fn to_text(&self) -> String {
+        self.text(SHOWN)
+    }
+
+    /// All of it as text.
+    pub fn to_wide(&self) -> String {
+        self.text(usize::MAX)
+    }
+
+    fn text(&self, most: usize) -> String {
         let mut page = Page::default();
         for connection in &self.connections {
             page.blank();
-            connection.write(&mut page);
+            connection.write(&mut page, most);
         }
         for limit in &self.limits {
             page.line(0, format!("note: {limit}"));
@@ -32,7 +41,7 @@ impl Answer {
 }
 
 impl Connection {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Page, most: usize) {
         let verdict = if self.allowed { "ALLOWED" } else { "DENIED" };
         let service = self.service.as_ref().map(|it| format!(" by {it}")).unwrap_or_default();
         page.line(0, format!("{verdict}  {} -> {} {}{service}", self.from, self.to, self.port));
@@ -45,8 +54,8 @@ impl Connection {
                 ),
             );
         }
-        self.egress.write(page);
-        self.ingress.write(page);
+        self.egress.write(page, most);
+        self.ingress.write(page, most);
         for note in &self.notes {
             page.line(2, format!("note: {note}"));
         }
@@ -72,18 +81,18 @@ impl Connection {
 }
 
 impl Side {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Page, most: usize) {
         let head = format!("{} of {}: ", self.direction.name(), self.of);
         match (self.verdict, self.exempt) {
             ("exempt", exempt) => page.line(2, format!("{head}not asked, {}", exempt.unwrap_or_default())),
             ("not isolated", _) => {
                 page.line(2, format!("{head}allowed, no policy isolates it"));
-                for text in self.not_selecting.iter().take(SHOWN) {
+                for text in self.not_selecting.iter().take(most) {
                     page.line(4, text);
                 }
                 more(
                     page,
-                    self.not_selecting.len(),
+                    self.not_selecting.len().saturating_sub(most),
                     "policy does not select it",
                     "policies do not select it",
                 );
@@ -93,24 +102,24 @@ impl Side {
                 for policy in &self.isolating {
                     page.line(4, format!("isolated by {}{}", policy.policy, at(policy.place.as_ref())));
                 }
-                self.write_rules(page);
+                self.write_rules(page, most);
             }
         }
     }
 
-    fn write_rules(&self, page: &mut Page) {
-        for grant in self.allowing.iter().take(SHOWN) {
+    fn write_rules(&self, page: &mut Page, most: usize) {
+        for grant in self.allowing.iter().take(most) {
             page.line(4, grant.to_line());
         }
-        more(page, self.allowing.len(), "rule allows it too", "rules allow it too");
+        more(page, self.allowing.len().saturating_sub(most), "rule allows it too", "rules allow it too");
         if self.misses.is_empty() {
             return;
         }
         page.line(4, "no rule allows; the nearest:");
-        for miss in self.misses.iter().take(SHOWN) {
+        for miss in self.misses.iter().take(most) {
             page.line(6, miss.to_line());
         }
-        more(page, self.misses.len(), "rule is further off", "rules are further off");
+        more(page, self.misses.len().saturating_sub(most), "rule is further off", "rules are further off");
     }
 
     fn denial(&self) -> String {
@@ -143,7 +152,7 @@ fn at(place: Option<&Place>) -> String {
 }
 
 fn more(page: &mut Page, count: usize, one: &str, several: &str) {
-    match count.saturating_sub(SHOWN) {
+    match count {
         0 => {}
         1 => page.line(4, format!("1 more {one}")),
         more => page.line(4, format!("{more} more {several}")),

@@ -6,13 +6,39 @@ use crate::page::{Page, escaped};
 impl Trial {
     /// The failures, and how many hold.
     pub fn to_text(&self) -> String {
+        self.text(false)
+    }
+
+    /// The same, with those that hold.
+    pub fn to_wide(&self) -> String {
+        self.text(true)
+    }
+
+    /// One object on one line.
+    pub fn to_json(&self) -> String {
+        let outcome = |outcome: &Outcome| {
+            serde_json::json!({
+                "line": outcome.expectation.line,
+                "expectation": outcome.expectation.to_string(),
+                "holds": outcome.failure.is_none(),
+                "failure": outcome.failure,
+            })
+        };
+        let outcomes: Vec<_> = self.outcomes.iter().map(outcome).collect();
+        let value = serde_json::json!({
+            "version": 1, "file": self.file, "holds": self.holds(), "outcomes": outcomes,
+        });
+        format!("{value}\n")
+    }
+
+    fn text(&self, wide: bool) -> String {
         let mut page = Page::default();
         for outcome in &self.outcomes {
-            if let Some(failure) = &outcome.failure {
-                page.line(
-                    0,
-                    format!("{}:{}: {}: {failure}", self.file, outcome.expectation.line, outcome.expectation),
-                );
+            let head = format!("{}:{}: {}", self.file, outcome.expectation.line, outcome.expectation);
+            match &outcome.failure {
+                Some(failure) => page.line(0, format!("{head}: {failure}")),
+                None if wide => page.line(0, format!("{head}: holds")),
+                None => {}
             }
         }
         let held = self.outcomes.iter().filter(|outcome| outcome.failure.is_none()).count();

@@ -7,10 +7,10 @@ node_pod_cidrs() { kubectl get node "$1" --output jsonpath='{range .spec.podCIDR
 all_nodes() { kubectl get nodes --output jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'; }
 has_pod_cidrs() { [ -n "$(node_pod_cidrs "$1")" ]; }
 
-of_one_family() { case $1 in *:*) grep : ;; *) grep --invert-match : ;; esac; } # as the address $1
+of_one_family() { case $1 in *:*) sed '/:/!d' ;; *) sed '/:/d' ;; esac; } # as the address $1; of none, nothing
 
 # What lines are of a family that the cluster has.
-of_families() { if [ "$(node_pod_cidrs "${NODES[0]}" | wc --lines)" = 2 ]; then cat; else grep --invert-match :; fi; }
+of_families() { if [ "$(node_pod_cidrs "${NODES[0]}" | wc --lines)" = 2 ]; then cat; else sed '/:/d'; fi; }
 
 ip_route() { # MACHINE RANGE VIA...
   case $2 in

@@ -298,7 +298,7 @@ fn is_dns(transport: Transport) -> bool {
 }
 
 /// What isolation of egress without port 53 does: names do not resolve.
-fn dns_note(snapshot: &Snapshot, pod: &podwall_policy::ObjectKey) -> String {
+fn dns_note(snapshot: &Snapshot, pod: &ObjectKey) -> String {
     let dns = crate::check::dns_pods(&snapshot.cluster);
     let dns: Vec<String> = dns.iter().map(ToString::to_string).collect();
     let whom = match dns.is_empty() {

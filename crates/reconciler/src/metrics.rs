@@ -306,3 +306,7 @@ impl Default for Metrics {
         Self::new()
     }
 }
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

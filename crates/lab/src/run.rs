@@ -341,7 +341,8 @@ impl Progress {
 
     fn clear(&self) {
         if self.shown.is_some() {
-            eprint!("\r\u{1b}[K");
+            // Blanks and no code, for terminals that know none.
+            eprint!("\r{:40}\r", "");
         }
     }
 }

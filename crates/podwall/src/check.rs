@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use podwall_explain::check::{Severity, check};
 
-use crate::output::print;
+use crate::output::{print, yaml_of};
 use crate::state::{StateOptions, UNREADABLE};
 
 /// Something was found.
@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
     filenames: Vec<PathBuf>,
     /// How findings are printed
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
     /// The mildest findings that count
     #[arg(long, value_enum, default_value = "note")]
@@ -43,8 +43,12 @@ Exit codes: 0 clean; 1 findings; 2 usage; 3 unreadable input.";
 enum Format {
     /// FILE:LINE: SEVERITY: RULE: OBJECT: FIELD: MESSAGE
     Text,
+    /// The same, and what is ignored, with its reason
+    Wide,
     /// One object
     Json,
+    /// The same as YAML
+    Yaml,
     /// SARIF 2.1.0
     Sarif,
 }
@@ -75,7 +79,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let (report, least) = (check(&snapshot), arguments.severity.into());
     print(&match arguments.output {
         Format::Text => report.to_text(least),
+        Format::Wide => report.to_wide(least),
         Format::Json => report.to_json(least),
+        Format::Yaml => yaml_of(&report.to_json(least)),
         Format::Sarif => report.to_sarif(least),
     })?;
     Ok(match (snapshot.manifests.unreadable(), report.counted(least).next()) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use http::{HeaderName, HeaderValue};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use podwall_policy::read::Source;
@@ -20,6 +21,9 @@ pub struct ClusterOptions {
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Ask as another user or service account, as kubectl does
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
 }
 
 /// What a cluster has: its objects as sources, and whose each pod is.
@@ -114,19 +118,38 @@ impl ClusterOptions {
         })
     }
 
-    async fn client(&self) -> anyhow::Result<Client> {
+    /// True when somebody said which cluster.
+    pub fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
+    /// The way to the cluster: that of the kubeconfig or, without one, that of the pod that this runs in.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let mut config = self.config().await?;
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(PATIENCE);
+        if let Some(user) = &self.user {
+            let user = HeaderValue::from_str(user).context("--as: no name of a user")?;
+            config.headers.push((HeaderName::from_static("impersonate-user"), user));
+        }
+        Client::try_from(config).context("the kubeconfig cannot be used")
+    }
+
+    async fn config(&self) -> anyhow::Result<Config> {
         let no_way = "no cluster to ask: give manifests with -f, or a kubeconfig with --kubeconfig";
         let kubeconfig = match &self.kubeconfig {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         };
+        if kubeconfig.is_err()
+            && !self.is_named()
+            && let Ok(config) = Config::incluster()
+        {
+            return Ok(config);
+        }
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let mut config =
-            Config::from_custom_kubeconfig(kubeconfig.context(no_way)?, &options).await.context(no_way)?;
-        config.default_retry = false;
-        config.connect_timeout = Some(Duration::from_secs(10));
-        config.read_timeout = Some(PATIENCE);
-        Client::try_from(config).context("the kubeconfig cannot be used")
+        Config::from_custom_kubeconfig(kubeconfig.context(no_way)?, &options).await.context(no_way)
     }
 }
 

@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use podwall_explain::diff::Difference;
 
 use crate::cluster::is_meant;
-use crate::output::print;
+use crate::here::HereOptions;
+use crate::output::{OutputOptions, parsed, print};
 use crate::state::{StateOptions, UNREADABLE};
 
 /// What --fail-on names has happened.
@@ -26,9 +27,10 @@ pub struct Arguments {
     /// What ends with 1
     #[arg(long, value_enum, value_name = "WHAT")]
     fail_on: Option<FailOn>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
+    #[command(flatten)]
+    here: HereOptions,
     #[command(flatten)]
     state: StateOptions,
 }
@@ -37,10 +39,12 @@ const EXAMPLES: &str = "\
 Examples:
   podwall diff before/ after/
   podwall diff cluster new-policies/ --fail-on denied
+  podwall diff cluster new-policies/ --here
   podwall diff old-policies/ new-policies/ -f cluster.yaml --fail-on denied
 
 A folder that is called cluster is ./cluster. What is applied to a cluster replaces objects of the same name and deletes
-none. Compared are the pods that both states have, with each other and with addresses outside the cluster.
+none. Compared are the pods that both states have, with each other and with addresses outside the cluster. With --here, on
+a node, also which of its open connections the change would cut.
 
 Exit codes: 0 done; 1 what --fail-on names has happened; 2 usage; 3 unreadable input.";
 
@@ -68,7 +72,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(UNREADABLE);
     };
     let difference = Difference::new(&before, &after);
-    print(&if arguments.json { difference.to_json() } else { difference.to_text() })?;
+    let here = arguments.here.look();
+    let here = here.as_ref().map(|here| here.of_change(&before, &after));
+    let text = |wide| {
+        let here = here.as_ref().map(|it| format!("\n{}", it.to_text())).unwrap_or_default();
+        let difference = if wide { difference.to_wide() } else { difference.to_text() };
+        difference + &here
+    };
+    let json = || {
+        let mut json = parsed(&difference.to_json());
+        if let Some(here) = &here {
+            json["here"] = here.to_json();
+        }
+        json
+    };
+    print(&arguments.output.write(text, json))?;
     let failed = match arguments.fail_on {
         None => false,
         Some(FailOn::Denied) => difference.closes(),

@@ -16,10 +16,17 @@ use crate::options::{IpFamilies, Switch, UnknownPods};
 
 /// The options of `podwall lab`.
 #[derive(Args)]
+#[command(after_help = OVERVIEW)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const OVERVIEW: &str = "\
+Examples:
+  podwall lab run --step manifests/ --keep
+  podwall lab shell shop/client
+  podwall lab down";
 
 #[derive(Subcommand)]
 enum Command {
@@ -122,6 +129,7 @@ Exit codes: 0 as the specification and the expectations say; 1 not so; 2 usage; 
 4 this machine cannot run the lab, or a probe could not be made.";
 
 #[derive(Args)]
+#[command(after_help = SHELL_EXAMPLES)]
 struct ShellArguments {
     /// NAMESPACE/POD, node/NAME or outside/NAME
     host: String,
@@ -133,12 +141,24 @@ struct ShellArguments {
     command: Vec<String>,
 }
 
+const SHELL_EXAMPLES: &str = "\
+Examples:
+  podwall lab run --step manifests/ --keep
+  podwall lab shell shop/client
+  podwall lab shell node/node-1 -- nft list ruleset";
+
 #[derive(Args)]
+#[command(after_help = DOWN_EXAMPLES)]
 struct DownArguments {
     /// Only this lab
     #[arg(long, value_name = "ID")]
     lab: Option<i32>,
 }
+
+const DOWN_EXAMPLES: &str = "\
+Examples:
+  podwall lab down
+  podwall lab down --lab 4711";
 
 /// Runs the subcommand; an error is one of usage.
 pub fn run(arguments: Arguments) -> anyhow::Result<u8> {

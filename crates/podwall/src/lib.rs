@@ -8,10 +8,12 @@ mod cluster;
 mod compile;
 mod completion;
 mod diff;
+mod doctor;
 mod explain;
 mod flow_file;
 mod flow_stream;
 mod flows;
+mod here;
 mod input;
 mod lab;
 mod map;
@@ -42,6 +44,8 @@ enum Command {
     Agent(Box<agent::Arguments>),
     /// What the agent on this node enforces
     Status(status::Arguments),
+    /// Say whether this node enforces policy, and what is in the way
+    Doctor(doctor::Arguments),
     /// Print the nftables ruleset of a node
     Compile(compile::Arguments),
     /// Say whether a connection is allowed, and why
@@ -71,6 +75,7 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   podwall agent --node worker-1 --kubeconfig podwall.conf
+  podwall doctor
   podwall compile -f manifests/ --node node-1
   podwall lab run --step manifests/
   podwall explain shop/client shop/service/web TCP/80 -f manifests/
@@ -91,6 +96,7 @@ pub fn run() -> ExitCode {
     let ended = match parse().command {
         Command::Agent(arguments) => agent::run(*arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use podwall_explain::map::Map;
 
 use crate::flow_file;
-use crate::output::print;
+use crate::output::{print, yaml_of};
 use crate::state::{StateOptions, UNREADABLE};
 
 /// The options of `podwall map`.
@@ -20,8 +20,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
     /// What is printed
-    #[arg(long, value_enum, default_value = "html")]
-    format: Format,
+    #[arg(short, long, alias = "format", value_enum, default_value = "html")]
+    output: Format,
     #[command(flatten)]
     state: StateOptions,
 }
@@ -30,7 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   podwall map -f manifests/ > map.html
   podwall map -f manifests/ --flows flows.jsonl > map.html
-  podwall map -f manifests/ --format dot | dot -Tsvg > map.svg
+  podwall map -f manifests/ --output dot | dot -Tsvg > map.svg
 
 The page needs no network: open it in any browser, or attach it to a ticket.
 
@@ -46,6 +46,8 @@ enum Format {
     Svg,
     /// The data, as one line
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// Runs the subcommand; an error is one of usage.
@@ -58,11 +60,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         None => Vec::new(),
     };
     let map = Map::new(&snapshot, &records);
-    print(&match arguments.format {
+    print(&match arguments.output {
         Format::Html => map.to_html(),
         Format::Dot => map.to_dot(),
         Format::Svg => map.to_svg(),
         Format::Json => map.to_json(),
+        Format::Yaml => yaml_of(&map.to_json()),
     })?;
     Ok(0)
 }

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 use podwall_reconciler::status::{PodStatus, Status};
+use serde_json::json;
+
+use crate::output::{OutputOptions, print};
 
 /// Where the agent answers unless it was told otherwise.
 pub const SOCKET: &str = "/run/podwall/status.socket";
@@ -23,9 +26,8 @@ pub struct Arguments {
     /// The agent's socket
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -37,21 +39,50 @@ Exit codes: 0 in sync and enforcing; 1 not ready, and why is printed; 2 usage, o
 
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let socket = arguments.socket.display();
-    let mut stream = UnixStream::connect(&arguments.socket).with_context(|| {
-        format!("no agent answers on {socket}: does it run on this node, and are you root?")
+    let status = ask(&arguments.socket)?;
+    let text = |wide| if wide { table(&status) } else { describe(&status) };
+    print(&arguments.output.write(text, || json!(status)))?;
+    Ok(if status.not_ready.is_empty() { 0 } else { NOT_READY })
+}
+
+/// Asks the agent.
+pub fn ask(socket: &Path) -> anyhow::Result<Status> {
+    let name = socket.display();
+    let mut stream = UnixStream::connect(socket).with_context(|| {
+        format!("no agent answers on {name}: does it run on this node, and are you root?")
     })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
-    stream.read_to_string(&mut text).with_context(|| format!("the agent on {socket} does not answer"))?;
-    let status: Status = serde_json::from_str(&text)
-        .with_context(|| format!("the agent on {socket} is of another version: use its own podwall"))?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-    } else {
-        print!("{}", describe(&status));
+    stream.read_to_string(&mut text).with_context(|| format!("the agent on {name} does not answer"))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("the agent on {name} is of another version: use its own podwall"))
+}
+
+/// A line for each pod.
+fn table(status: &Status) -> String {
+    let head = ["POD", "ADDRESSES", "INTERFACE", "INGRESS", "EGRESS", "FOR", "POLICIES"].map(str::to_owned);
+    let or_open = |chain: &Option<String>| chain.clone().unwrap_or_else(|| "open".to_owned());
+    let row = |pod: &PodStatus| {
+        [
+            pod.pod.clone(),
+            pod.addresses.join(","),
+            pod.interface.clone().unwrap_or_else(|| "-".to_owned()),
+            or_open(&pod.ingress_chain),
+            or_open(&pod.egress_chain),
+            pod.since_s.map_or_else(|| "-".to_owned(), ago),
+            pod.policies.join(","),
+        ]
+    };
+    let rows: Vec<_> = [head].into_iter().chain(status.local_pods.iter().map(row)).collect();
+    let mut widths = [0; 7];
+    for row in &rows {
+        row.iter().zip(&mut widths).for_each(|(cell, width)| *width = cell.len().max(*width));
     }
-    Ok(if status.not_ready.is_empty() { 0 } else { NOT_READY })
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}   "));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 fn describe(status: &Status) -> String {
@@ -118,6 +149,7 @@ fn describe_pod(pod: &PodStatus) -> String {
     text
 }
 
+/// How long it is since then.
 pub fn ago(since_s: u64) -> String {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let seconds = now_s.saturating_sub(since_s);

@@ -10,7 +10,7 @@ use podwall_lab::OutsideHost;
 use podwall_policy::Expectation;
 
 use crate::lab::parse_outside;
-use crate::output::print;
+use crate::output::{print, yaml_of};
 use crate::state::{StateOptions, UNREADABLE};
 
 /// Some expectation does not hold.
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=ADDRESS[,ADDRESS]", value_parser = parse_outside)]
     outside: Vec<OutsideHost>,
     /// How outcomes are printed
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
     #[command(flatten)]
     state: StateOptions,
@@ -56,6 +56,12 @@ Exit codes: 0 all hold; 1 some do not; 2 usage; 3 unreadable input.";
 enum Format {
     /// The failures, and how many hold
     Text,
+    /// The same, and those that hold
+    Wide,
+    /// One object
+    Json,
+    /// The same as YAML
+    Yaml,
     /// Test Anything Protocol, version 13
     Tap,
     /// JUnit's XML
@@ -76,6 +82,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let trial = Trial::new(&file, &expectations, &states, &outside);
     print(&match arguments.output {
         Format::Text => trial.to_text(),
+        Format::Wide => trial.to_wide(),
+        Format::Json => trial.to_json(),
+        Format::Yaml => yaml_of(&trial.to_json()),
         Format::Tap => trial.to_tap(),
         Format::Junit => trial.to_junit(),
     })?;

@@ -20,7 +20,7 @@ const AGENT_RUNS: u8 = 3;
 
 /// The options of `podwall uninstall`.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Where `podwall status` found the agent
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
@@ -30,7 +30,11 @@ pub struct Arguments {
     stay: bool,
 }
 
-const EXIT_CODES: &str = "\
+const EXAMPLES: &str = "\
+Examples:
+  podwall uninstall
+  podwall uninstall --status-socket /run/podwall/status.socket --stay
+
 Removes the tables `inet podwall` and `bridge podwall` of this network namespace, each in one transaction, and the
 sockets with their folder. What is not there is removed already. Stop the agent first.
 

@@ -10,13 +10,10 @@ use podwall_policy::{Consequence, ObjectKey, Problem};
 
 use crate::error::AgentError;
 use crate::interfaces::{
-    CniConfiguration, Finder, Patience, UnknownRule, Watch, WatchError, bridge_hooks, check_ipvs,
-    other_enforcers,
+    BRIDGE_SETTINGS, CniConfiguration, Finder, IP_VS, Patience, UnknownRule, Watch, WatchError, bridge_hooks,
+    check_ipvs, other_enforcers,
 };
 use crate::settings::{Settings, UnknownPodsChoice};
-
-const IP_VS: &str = "/proc/net/ip_vs";
-const BRIDGE_HOOKS: &str = "/proc/sys/net/bridge";
 
 /// The links of this node, and whose they are.
 #[derive(Debug)]
@@ -140,7 +137,7 @@ impl Place {
     }
 
     fn check_bridges(&mut self) {
-        let hooks = bridge_hooks(Path::new(BRIDGE_HOOKS));
+        let hooks = bridge_hooks(Path::new(BRIDGE_SETTINGS));
         for corrected in hooks.corrected {
             tracing::info!("{corrected}");
         }

@@ -12,7 +12,7 @@ use crate::event::Kind;
 use crate::metrics::{Metrics, Reason, WatchRestart};
 use crate::problems::Problems;
 use crate::settings::Settings;
-use crate::status::{FlowsHeader, PodStatus, Status};
+use crate::status::{FlowsHeader, Held, PodStatus, Status};
 use crate::writer::WriteError;
 
 /// What the agent says of itself.
@@ -144,13 +144,19 @@ impl Report {
     ) -> Status {
         let counts = engine.counts();
         not_ready.extend(self.last_failure.clone());
+        let held = Held {
+            tables: counts.tables,
+            chains: counts.chains,
+            rules: counts.rules,
+            sets: counts.sets,
+            elements: counts.elements,
+        };
         Status {
             node: self.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_s: seconds(self.started),
             enforcing_since_s: self.enforcing_since.map(seconds),
-            not_ready,
             unknown_pods: describe(unknown_pods),
             revoked_mark: self.revoked_mark,
             pods: counts.pods,
@@ -160,6 +166,8 @@ impl Report {
             revoked_connections: self.metrics.revoked.get(),
             flow_log: flow_log_word(flow_log),
             audited_policies: texts(&engine.audited_policies()),
+            held: not_ready.is_empty().then_some(held),
+            not_ready,
             local_pods: engine.local_pods().into_iter().map(|pod| self.pod_status(pod)).collect(),
             problems: self.problems.texts(),
         }

@@ -37,10 +37,28 @@ pub struct Status {
     pub flow_log: String,
     /// The policies in audit mode.
     pub audited_policies: Vec<String>,
+    /// How much the kernel should hold; absent while it has not been given everything.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// The pods of this node.
     pub local_pods: Vec<PodStatus>,
     /// What cannot be honoured.
     pub problems: Vec<String>,
+}
+
+/// How much is in our tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Tables.
+    pub tables: usize,
+    /// Chains.
+    pub chains: usize,
+    /// Rules.
+    pub rules: usize,
+    /// Named sets and maps.
+    pub sets: usize,
+    /// Elements in those.
+    pub elements: usize,
 }
 
 /// How a pod of this node is enforced.

@@ -34,7 +34,10 @@ pub use cni::{CniConfiguration, PodNetwork};
 pub use enforcers::other_enforcers;
 pub use finder::{Finder, LocalPod, Patience};
 pub use links::{HostRoute, Inside, Link, LinkKind, Links, Look, Snapshot, Update};
-pub use preconditions::{BridgeHooks, IpvsInUse, KernelLacks, bridge_hooks, check_ipvs, check_kernel};
+pub use preconditions::{
+    BRIDGE_SETTINGS, BridgeHooks, IP_VS, IpvsInUse, KernelLacks, bridge_hooks, check_ipvs, check_kernel,
+    hiding_bridge_settings,
+};
 pub use unknown::UnknownRule;
 pub use watch::{Watch, WatchError};
 

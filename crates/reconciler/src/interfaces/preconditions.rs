@@ -35,6 +35,11 @@ pub fn check_ipvs(links: &Links, ip_vs: &Path) -> Result<(), IpvsInUse> {
     Ok(())
 }
 
+/// The file of the services of IPVS.
+pub const IP_VS: &str = "/proc/net/ip_vs";
+/// The folder of what shows bridged packets to nftables.
+pub const BRIDGE_SETTINGS: &str = "/proc/sys/net/bridge";
+
 /// What this kernel must have for the ruleset of these settings.
 fn needed(settings: &Settings) -> Vec<Feature> {
     let mut needed = vec![Feature::Inet, Feature::Maps, Feature::ConnectionTracking, Feature::Counters];
@@ -83,7 +88,7 @@ pub fn check_kernel(kernel: &mut Kernel, settings: &Settings) -> Result<(), Agen
 }
 
 /// What shows bridged packets to nftables, per family.
-const BRIDGE_SETTINGS: [&str; 2] = ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"];
+const SETTINGS: [&str; 2] = ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"];
 
 /// Whether packets between pods on one bridge are shown to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,7 +109,7 @@ pub fn bridge_hooks(folder: &Path) -> BridgeHooks {
         hooks.problems.push(problem(message.to_owned()));
         return hooks;
     }
-    for setting in BRIDGE_SETTINGS {
+    for setting in SETTINGS {
         let file = folder.join(setting);
         match ensure_one(&file) {
             Ok(false) => {}
@@ -119,9 +124,19 @@ pub fn bridge_hooks(folder: &Path) -> BridgeHooks {
     hooks
 }
 
+/// The settings that hide bridged packets from us, as they are; `None` when there are none, without the module.
+pub fn hiding_bridge_settings(folder: &Path) -> Option<Vec<&'static str>> {
+    let hides = |setting: &&str| !is_one(&folder.join(setting)).unwrap_or(false);
+    folder.is_dir().then(|| SETTINGS.into_iter().filter(hides).collect())
+}
+
+fn is_one(file: &Path) -> io::Result<bool> {
+    Ok(std::fs::read_to_string(file)?.trim() == "1")
+}
+
 /// Returns whether it had to be set.
 fn ensure_one(file: &Path) -> io::Result<bool> {
-    if std::fs::read_to_string(file)?.trim() == "1" {
+    if is_one(file)? {
         return Ok(false);
     }
     std::fs::write(file, "1")?;
@@ -190,6 +205,9 @@ mod tests {
     fn settings_of_bridges_are_corrected_or_reported() {
         let folder = folder("bridge");
         std::fs::write(folder.join("bridge-nf-call-iptables"), "0\n").unwrap();
+        std::fs::write(folder.join("bridge-nf-call-ip6tables"), "1\n").unwrap();
+        assert_eq!(hiding_bridge_settings(&folder), Some(vec!["bridge-nf-call-iptables"]));
+        std::fs::remove_file(folder.join("bridge-nf-call-ip6tables")).unwrap();
         let hooks = bridge_hooks(&folder);
         assert_eq!(hooks.corrected, ["bridge-nf-call-iptables"]);
         assert_eq!(hooks.problems.len(), 1);
@@ -197,6 +215,7 @@ mod tests {
         std::fs::write(folder.join("bridge-nf-call-ip6tables"), "1\n").unwrap();
         assert_eq!(bridge_hooks(&folder), BridgeHooks::default());
         std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(hiding_bridge_settings(&folder), None);
         assert!(bridge_hooks(&folder).problems[0].message.contains("modprobe br_netfilter"));
     }
 }

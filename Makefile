@@ -65,8 +65,8 @@ cases: tools ## rewrite the golden rulesets; read the difference before committi
 	UPDATE=1 $(CARGO) test --package podwall-compiler --test cases
 
 .PHONY: reference
-reference: tools ## write docs/cli.md and, into target/man, the man pages; read the difference before committing it
-	UPDATE=1 $(CARGO) test --quiet --package podwall --test reference
+reference: tools ## write docs/cli.md, the sessions of the tutorial and, into target/man, the man pages; read the difference
+	UPDATE=1 $(CARGO) test --quiet --package podwall --test reference --test tutorial
 	$(CARGO) run --quiet --package podwall --example man target/man
 
 .PHONY: check

@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2154
 
 traffic() { # control|enforced
-  local phase phase_begun unknown phases="kills upgrade churn drain" row=
+  local phase phase_begun unknown met phases="kills upgrade churn drain" row=
   if [ "$1" = control ]; then
     # kindnet denies too: without us there is nothing to see.
     [ "$cni" != kindnet ] || return 0
@@ -17,7 +17,12 @@ traffic() { # control|enforced
     [ "$1" = control ] || unknown=$(met_unknown_pods)
     attempt "$state/traffic.$phase.wrong" "traffic_$phase"
     sleep 2
-    [ "$1" = control ] || did "$(($(met_unknown_pods) - unknown)) packets met pods unknown as yet"
+    if [ "$1" = enforced ]; then
+      met=$(met_unknown_pods)
+      # The kernel begins to count anew when the rule is written anew.
+      [ "$met" -ge "$unknown" ] || unknown=0
+      did "$((met - unknown)) packets met pods unknown as yet"
+    fi
     traffic_report "$phase$row" "$phase_begun" "$(date +%s)"
   done
   kubectl delete namespace traffic > /dev/null

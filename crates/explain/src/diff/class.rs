@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use podwall_policy::{
-    Cluster, LabelSelector, Labels, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports, Protocol,
-    Rule,
+    Cluster, LabelSelector, Labels, Mode, NetworkPolicy, ObjectKey, Peer, Peers, Pod, PortMatch, Ports,
+    Protocol, Rule,
 };
 
 use super::ports::Range;
@@ -137,10 +137,10 @@ fn owning(cluster: &Cluster) -> BTreeSet<&ObjectKey> {
 /// A policy with its rules of both directions.
 type Isolating<'c> = (&'c ObjectKey, [Option<&'c [Rule]>; 2]);
 
-/// What is around a pod: the labels of its namespace, and the policies that select it without their places.
+/// What is around a pod: the labels of its namespace, and the policies in force that select it without their places.
 fn surroundings<'c>(cluster: &'c Cluster, key: &ObjectKey) -> (Labels, Vec<Isolating<'c>>) {
-    let policies =
-        selecting(cluster, key).map(|(name, policy)| (name, Direction::BOTH.map(|it| it.rules(policy))));
+    let in_force = selecting(cluster, key).filter(|(name, it)| cluster.mode(name, it) == Mode::Enforce);
+    let policies = in_force.map(|(name, policy)| (name, Direction::BOTH.map(|it| it.rules(policy))));
     (cluster.namespace_labels(&key.namespace), policies.collect())
 }
 

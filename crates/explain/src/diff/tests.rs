@@ -49,6 +49,15 @@ fn manifests(chosen: &[(usize, bool)], y_label: &str) -> String {
     text
 }
 
+/// The same with those policies in audit mode whose bits are set.
+fn with_audits(mut text: String, audited: u32) -> String {
+    for index in (0..SPECS.len()).filter(|index| audited >> index & 1 == 1) {
+        let name = format!("name: p{index}, ");
+        text = text.replace(&name, &format!("annotations: {{podwall.io/mode: audit}}, {name}"));
+    }
+    text
+}
+
 fn snapshot(text: &str, previous: Option<&Snapshot>) -> Snapshot {
     let source = Source { name: "a.yaml".to_owned(), bytes: text.into() };
     let placement = PlacementOptions { node_count: 2, ipv4: true, ipv6: true };
@@ -139,9 +148,12 @@ proptest! {
         before in proptest::sample::subsequence((0..SPECS.len() * 2).collect::<Vec<_>>(), 0..8),
         after in proptest::sample::subsequence((0..SPECS.len() * 2).collect::<Vec<_>>(), 0..8),
         labels in ("[xy]", "[xy]"),
+        audited in any::<[u32; 4]>(),
     ) {
         let chosen = |some: Vec<usize>| some.into_iter().map(|it| (it / 2, it % 2 == 1)).collect::<Vec<_>>();
-        check(&manifests(&chosen(before), &labels.0), &manifests(&chosen(after), &labels.1));
+        let before = manifests(&chosen(before), &labels.0);
+        let after = manifests(&chosen(after), &labels.1);
+        check(&with_audits(before, audited[0] & audited[1]), &with_audits(after, audited[2] & audited[3]));
     }
 }
 
@@ -166,6 +178,17 @@ becomes denied
     let json: serde_json::Value = serde_json::from_str(&back.to_json()).unwrap();
     assert_eq!(json["allowed"][1]["ports"], "everything except TCP/80");
     assert_eq!(Difference::new(&after, &after).to_text(), "nothing becomes allowed or denied\n");
+}
+
+#[test]
+fn a_policy_that_is_enforced_from_now_on_closes() {
+    let text = manifests(&[(3, false)], "y");
+    let audited = snapshot(&with_audits(text.clone(), 1 << 3), None);
+    let enforced = snapshot(&text, Some(&audited));
+    let difference = Difference::new(&audited, &enforced);
+    assert_eq!((difference.opens(), difference.closes()), (false, true), "{}", difference.to_text());
+    let none = snapshot(&manifests(&[], "y"), Some(&audited));
+    assert_eq!(Difference::new(&none, &audited).to_text(), "nothing becomes allowed or denied\n");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn processor_time(agent: &Agent) -> Result<Duration> {
 
 fn records(world: &World) -> Result<usize> {
     let agent = world.agents.get("node-1").context("an agent")?;
-    Ok(agent.podwall("flows", &["--denied", "--json"])?.1.lines().count())
+    Ok(agent.ask_flows("flows", &["--denied", "--json"])?.1.lines().count())
 }
 
 fn report(off: &[Round], on: &[Round], records: usize) -> ExitCode {

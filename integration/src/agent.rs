@@ -72,7 +72,8 @@ impl Agent {
         Ok(())
     }
 
-    fn cni_folder(&self) -> PathBuf {
+    /// Where that is.
+    pub fn cni_folder(&self) -> PathBuf {
         self.folder.join(format!("{}.cni", self.node))
     }
 

@@ -36,6 +36,7 @@ pub use check::{Agreement, describe};
 pub use connection::Connections;
 pub use json::{documents, pod, service};
 pub use objects::{Kind, Objects};
+pub use operator::without_traffic;
 pub use process::Process;
 pub use reading::{read_cluster, read_kinds};
 pub use sample::{KernelObjects, Sample};

@@ -19,14 +19,21 @@ impl Agent {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// What podwall says on the node, on both outputs, and how it ends.
+    pub fn podwall(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let output = self.namespace.enter(|| Command::new(&self.program).args(arguments).output())??;
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok((output.status.code().context("podwall was killed")?, text.concat()))
+    }
+
     /// What `nft` says on the node: of a command, or of several with semicolons.
     pub fn nft(&self, command: &str) -> Result<String> {
         self.on_node("nft", &["--handle", command])
     }
 
-    /// All that the kernel's nftables holds on the node, each object with its handle.
+    /// All that the kernel's nftables holds on the node, each object with its handle, but for what packets change.
     pub fn ruleset(&self) -> Result<String> {
-        self.nft("list ruleset")
+        Ok(without_traffic(&self.nft("list ruleset")?))
     }
 
     /// What `podwall status` prints, as it is or as JSON. It may say that the agent is not ready.
@@ -40,7 +47,7 @@ impl Agent {
     }
 
     /// The exit code and output of `podwall flows` or `podwall audit`.
-    pub fn podwall(&self, command: &str, options: &[&str]) -> Result<(i32, String)> {
+    pub fn ask_flows(&self, command: &str, options: &[&str]) -> Result<(i32, String)> {
         let socket = self.socket().with_file_name("flows.socket");
         let output =
             Command::new(&self.program).args([command, "--socket"]).arg(&socket).args(options).output()?;
@@ -101,4 +108,26 @@ impl Agent {
         let said = std::fs::read_to_string(&log)?;
         Ok((ended.with_context(|| format!("the other one still runs after {limit:?}:\n{said}"))?, said))
     }
+}
+
+/// A listing without what packets change: what is counted is 0, and sets that rules fill are empty.
+pub fn without_traffic(listing: &str) -> String {
+    let mut text = String::new();
+    let (mut dynamic, mut in_elements) = (false, false);
+    for line in listing.lines() {
+        dynamic = (dynamic || line.contains("flags dynamic")) && line != "\t}";
+        in_elements |= dynamic && line.trim_start().starts_with("elements = {");
+        if in_elements {
+            in_elements = !line.trim_end().ends_with('}');
+            continue;
+        }
+        let mut before = "";
+        let words = line.split(' ').map(|word| {
+            let is_count = matches!(std::mem::replace(&mut before, word), "packets" | "bytes");
+            if is_count && word.bytes().all(|byte| byte.is_ascii_digit()) { "0" } else { word }
+        });
+        text.push_str(&words.collect::<Vec<_>>().join(" "));
+        text.push('\n');
+    }
+    text
 }

@@ -97,8 +97,8 @@ pub fn counted(chain: &Name, rule: usize) -> Option<(FlowVerdict, Option<FlowDir
     Some((verdict, direction, rule == FAMILIES.len()))
 }
 
-/// A transaction that makes the log's chains in a table of its own and removes it again: whether the kernel takes them,
-/// with nobody the wiser.
+/// A transaction that makes the log's chains in a table of its own and removes it again: to try whether the kernel takes
+/// them.
 pub fn trial(log: FlowLog) -> Transaction {
     let id = TableId { family: Family::Inet, name: name::trial_table() };
     let (chain, sets) = Page::Allowed.make(log.group);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use podwall_ruleset::{Operation, Ruleset, TableId, Transaction};
+use podwall_ruleset::{Family, Name, Operation, Ruleset, TableId, Transaction};
 
 use crate::batch::{Encoded, encode};
 use crate::counter::{self, RuleCounter};
@@ -118,13 +118,28 @@ impl Kernel {
     pub fn lacks(&mut self, features: &[Feature]) -> Result<Vec<Feature>, ApplyError> {
         let mut lacking = Vec::new();
         for feature in features {
-            match self.apply(&feature.probe()) {
+            match self.try_out(&feature.probe()) {
                 Ok(()) => {}
                 Err(error) if feature::is_lack(&error) => lacking.push(*feature),
                 Err(error) => return Err(error),
             }
         }
         Ok(lacking)
+    }
+
+    /// Whether the kernel would take a transaction. It is not applied: an operation behind it, which can only be refused,
+    /// makes the kernel undo the rest, so that there is no new generation and nobody is told of anything.
+    pub fn try_out(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        let nothing = Name::new("podwall-that-is-not-there").expect("a name");
+        let mut tried = transaction.clone();
+        tried.operations.push(Operation::DeleteTable(TableId { family: Family::Inet, name: nothing }));
+        match self.apply(&tried) {
+            Err(ApplyError::Refused { mut operations }) => {
+                operations.retain(|refusal| refusal.index < transaction.operations.len());
+                if operations.is_empty() { Ok(()) } else { Err(ApplyError::Refused { operations }) }
+            }
+            other => other,
+        }
     }
 
     /// Reads back tables: what the kernel holds in them, or why it is not something that we made.

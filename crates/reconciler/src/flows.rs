@@ -91,7 +91,7 @@ impl Flows {
     pub fn open(log: FlowLog, kernel: &mut Kernel) -> Result<Self, String> {
         let packets = PacketLog::open(log.group).map_err(|error| error.to_string())?;
         kernel
-            .apply(&flow_log::trial(log))
+            .try_out(&flow_log::trial(log))
             .map_err(|error| format!("the kernel takes no rules that log: {error}"))?;
         let packets = AsyncFd::new(Pollable(packets)).map_err(|error| error.to_string())?;
         Ok(Self { log: Some(packets), ..Self::off() })

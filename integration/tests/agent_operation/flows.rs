@@ -31,10 +31,10 @@ pub fn denied(api: &mut ApiServer) -> Result<String> {
         !records.iter().any(|it| it["from"]["pod"] == "arena/friend"),
         "what is allowed is reported: {records:#?}"
     );
-    let text = agent.podwall("flows", &["--denied", "--namespace", NAMESPACE])?.1;
+    let text = agent.ask_flows("flows", &["--denied", "--namespace", NAMESPACE])?.1;
     ensure!(text.contains("denied ingress  arena/stranger -> arena/server  UDP/53"), "{text}");
     ensure!(
-        agent.podwall("flows", &["--namespace", "elsewhere"])?.1.is_empty(),
+        agent.ask_flows("flows", &["--namespace", "elsewhere"])?.1.is_empty(),
         "a namespace is not filtered"
     );
     let came = agent.metric(r#"podwall_flow_packets_total{verdict="denied",direction="ingress"}"#)?;
@@ -48,7 +48,7 @@ pub fn denied(api: &mut ApiServer) -> Result<String> {
 pub fn audit(api: &mut ApiServer) -> Result<String> {
     let mut world = enforced(api, Layout::Routed, true)?;
     let agent = |world: &World| -> Result<(i32, String)> {
-        world.agents.get("node-1").context("a node")?.podwall("audit", &[])
+        world.agents.get("node-1").context("a node")?.ask_flows("audit", &[])
     };
     let said = agent(&world)?;
     ensure!(said == (0, "no policy is in audit mode\n".to_owned()), "{said:?}");
@@ -126,7 +126,7 @@ fn is_from(record: &Json, pod: &str, port: u16) -> bool {
 fn until(agent: &Agent, pod: &str, port: u16) -> Result<Vec<Json>> {
     let started = Instant::now();
     loop {
-        let lines = agent.podwall("flows", &["--json"])?.1;
+        let lines = agent.ask_flows("flows", &["--json"])?.1;
         let records: Vec<Json> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         if records.iter().any(|record| is_from(record, pod, port)) {
             return Ok(records);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use podwall_integration::arena::{Traffic, enforced};
-use podwall_integration::{Agent, ApiServer, Kind, Storage};
+use podwall_integration::{Agent, ApiServer, Kind, Storage, without_traffic};
 use podwall_lab::{Layout, NetworkNamespace};
 use podwall_policy::Labels;
 use serde_json::{Value as Json, json};
@@ -163,7 +163,8 @@ fn judge(agent: &Agent, api: &ApiServer) -> Result<()> {
         Command::new("nft").arg("--file").arg(&file).output()?;
         Command::new("nft").args(["list", "ruleset"]).output()
     })??;
-    ensure!(String::from_utf8_lossy(&again.stdout) == ruleset, "the ruleset reads otherwise than it is");
+    let again = without_traffic(&String::from_utf8_lossy(&again.stdout));
+    ensure!(again == without_traffic(&ruleset), "the ruleset reads otherwise than it is");
     let answer = agent.get("/metrics")?;
     let (_, metrics) = answer.split_once("\r\n\r\n").context("metrics")?;
     plain("the metrics", metrics)?;

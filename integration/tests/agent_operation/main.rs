@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test agent_operation -- status` runs those whose names contain `status`.
 
+mod asked;
 mod flows;
 mod force_deleted;
 mod hostile;
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         suite.test("health before and after the first list", served::health);
         suite.test("status is root's and says what is enforced", served::status);
         suite.test("what is served is on loopback", served::loopback);
+        suite.test("a node is asked what it holds of an answer", asked::here);
+        suite.test("the doctor sees a node and its API server", asked::doctor);
         suite.test("a policy that cannot be honoured has an Event", planted::event);
         suite.test("flows that are denied are reported", flows::denied);
         suite.test("a policy in audit mode reports", flows::audit);

@@ -29,6 +29,16 @@ pub enum Feature {
 }
 
 impl Feature {
+    /// All of them.
+    pub const ALL: [Feature; 6] = [
+        Feature::Inet,
+        Feature::Maps,
+        Feature::ConnectionTracking,
+        Feature::ConnectionMarks,
+        Feature::Counters,
+        Feature::Bridge,
+    ];
+
     /// What takes it, and leaves nothing.
     pub(crate) fn probe(self) -> Transaction {
         let family = if self == Feature::Bridge { Family::Bridge } else { Family::Inet };
@@ -117,18 +127,9 @@ mod tests {
     use super::*;
     use crate::error::Refusal;
 
-    const ALL: [Feature; 6] = [
-        Feature::Inet,
-        Feature::Maps,
-        Feature::ConnectionTracking,
-        Feature::ConnectionMarks,
-        Feature::Counters,
-        Feature::Bridge,
-    ];
-
     #[test]
     fn a_probe_ends_with_the_removal_of_what_it_made() {
-        for feature in ALL {
+        for feature in Feature::ALL {
             let operations = feature.probe().operations;
             let Operation::AddTable(made) = &operations[0] else { panic!("{operations:?}") };
             assert_eq!(operations.last(), Some(&Operation::DeleteTable(made.clone())));

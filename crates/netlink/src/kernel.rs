@@ -116,6 +116,11 @@ impl Kernel {
 
     /// Which of these the kernel does not have. Each is asked for by a transaction that changes nothing.
     pub fn lacks(&mut self, features: &[Feature]) -> Result<Vec<Feature>, ApplyError> {
+        // All at once first: each question waits for packets in flight, and a start must not wait so often.
+        let all = Transaction { operations: features.iter().flat_map(|it| it.probe().operations).collect() };
+        if self.try_out(&all).is_ok() {
+            return Ok(Vec::new());
+        }
         let mut lacking = Vec::new();
         for feature in features {
             match self.try_out(&feature.probe()) {

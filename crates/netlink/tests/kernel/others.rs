@@ -200,15 +200,7 @@ pub fn nothing_is_left_of_ours_but_what_is_desired() {
 /// And asking leaves nothing, and is nobody's business.
 pub fn this_kernel_lacks_nothing() {
     let (mut kernel, mut monitor) = open();
-    let features = [
-        Feature::Inet,
-        Feature::Maps,
-        Feature::ConnectionTracking,
-        Feature::ConnectionMarks,
-        Feature::Counters,
-        Feature::Bridge,
-    ];
-    assert_eq!(kernel.lacks(&features).unwrap(), []);
+    assert_eq!(kernel.lacks(&Feature::ALL).unwrap(), []);
     assert_eq!(kernel.foreign_tables(&[]).unwrap(), []);
     assert!(heard(&mut monitor).is_empty());
 }

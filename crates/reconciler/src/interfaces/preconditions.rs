@@ -73,7 +73,10 @@ fn advice(lacking: &[Feature]) -> &'static str {
 /// Refuses a kernel that would refuse every ruleset of these settings. What only pods on bridges need is told and no
 /// more: there may never be one.
 pub fn check_kernel(kernel: &mut Kernel, settings: &Settings) -> Result<(), AgentError> {
-    let mut lacking = kernel.lacks(&needed(settings)).map_err(AgentError::Features)?;
+    let asked = [&needed(settings)[..], &[Feature::Bridge]].concat();
+    let mut lacking = kernel.lacks(&asked).map_err(AgentError::Features)?;
+    let lacks_bridge = lacking.contains(&Feature::Bridge);
+    lacking.retain(|feature| *feature != Feature::Bridge);
     // Without the one nobody can tell of the other.
     if lacking.contains(&Feature::ConnectionTracking) {
         lacking.retain(|feature| *feature != Feature::ConnectionMarks);
@@ -81,7 +84,7 @@ pub fn check_kernel(kernel: &mut Kernel, settings: &Settings) -> Result<(), Agen
     if !lacking.is_empty() {
         return Err(KernelLacks { lacking }.into());
     }
-    if !kernel.lacks(&[Feature::Bridge]).map_err(AgentError::Features)?.is_empty() {
+    if lacks_bridge {
         tracing::warn!("this kernel lacks {}: no policy holds for pods on a bridge", Feature::Bridge);
     }
     Ok(())

@@ -83,16 +83,13 @@ pub(crate) fn add_frame(options: &NodeOptions, shape: Shape, frame: &mut Frame) 
 
 /// The verdict and direction that a prefix stands for; `None` if it is not one of ours.
 pub fn logged(prefix: &str) -> Option<(FlowVerdict, Option<FlowDirection>)> {
-    let pages = [DIRECTIONS.map(Page::Denied), DIRECTIONS.map(Page::Audited)].concat();
-    let page = pages.into_iter().chain([Page::Allowed]).find(|page| page.prefix() == prefix)?;
-    Some(page.meaning())
+    Some(Page::ALL.into_iter().find(|page| page.prefix() == prefix)?.meaning())
 }
 
 /// What a chain of the log counts, by the chain and the number of the rule: with `true` all packets that came there, with
 /// `false` those that were logged; `None` if it is no counter of the log.
 pub fn counted(chain: &Name, rule: usize) -> Option<(FlowVerdict, Option<FlowDirection>, bool)> {
-    let pages = [DIRECTIONS.map(Page::Denied), DIRECTIONS.map(Page::Audited)].concat();
-    let page = pages.into_iter().chain([Page::Allowed]).find(|page| page.chain() == *chain)?;
+    let page = Page::ALL.into_iter().find(|page| page.chain() == *chain)?;
     let (verdict, direction) = page.meaning();
     Some((verdict, direction, rule == FAMILIES.len()))
 }
@@ -109,6 +106,14 @@ pub fn trial(log: FlowLog) -> Transaction {
 }
 
 impl Page {
+    const ALL: [Page; 5] = [
+        Page::Denied(Direction::Egress),
+        Page::Denied(Direction::Ingress),
+        Page::Audited(Direction::Egress),
+        Page::Audited(Direction::Ingress),
+        Page::Allowed,
+    ];
+
     fn chain(self) -> Name {
         match self {
             Page::Denied(direction) => name::denied(direction),
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_prefix_has_its_meaning() {
-        for page in [DIRECTIONS.map(Page::Denied), DIRECTIONS.map(Page::Audited)].concat() {
+        for page in Page::ALL {
             assert_eq!(logged(page.prefix()), Some(page.meaning()));
             let (verdict, direction) = page.meaning();
             assert_eq!(counted(&page.chain(), 0), Some((verdict, direction, false)));

@@ -7,7 +7,7 @@ use podwall_explain::Snapshot;
 use podwall_explain::explain::{Answer, Question};
 use podwall_explain::live::{OpenConnection, OpenGroup, asked_about, cut, grouped};
 use podwall_netlink::{Conntrack, ConntrackFilter, Entry};
-use podwall_policy::{Endpoint, Protocol, Transport};
+use podwall_policy::{Endpoint, Transport};
 use podwall_reconciler::status::{PodStatus, Status};
 use serde_json::{Value as Json, json};
 
@@ -161,20 +161,10 @@ fn open_connections(revoked_mark: u32) -> Result<Vec<OpenConnection>, String> {
 
 /// Who answers is the source of answers: where the connection went after translation.
 fn open_connection(entry: &Entry, revoked_mark: u32) -> OpenConnection {
-    let protocol = match entry.original.protocol {
-        6 => Some(Protocol::Tcp),
-        17 => Some(Protocol::Udp),
-        132 => Some(Protocol::Sctp),
-        _ => None,
-    };
-    let transport = match (protocol, entry.reply.source_port) {
-        (Some(protocol), Some(port)) => Transport::Port(protocol, port),
-        _ => Transport::Other,
-    };
     OpenConnection {
         from: entry.original.source,
         to: entry.reply.source,
-        transport,
+        transport: Transport::of(entry.original.protocol, entry.reply.source_port),
         revoked: entry.mark & revoked_mark != 0,
     }
 }

@@ -37,10 +37,7 @@ impl Cluster {
 
     /// Whether a policy is enforced: its own annotation decides, then its namespace's.
     pub fn mode(&self, key: &ObjectKey, policy: &NetworkPolicy) -> Mode {
-        match self.audited_namespaces.contains(&key.namespace) {
-            true => policy.mode.unwrap_or(Mode::Audit),
-            false => policy.mode.unwrap_or(Mode::Enforce),
-        }
+        policy.mode_in(self.audited_namespaces.contains(&key.namespace))
     }
 
     /// The same cluster with every policy enforced.

@@ -66,6 +66,16 @@ pub enum Transport {
     Other,
 }
 
+impl Transport {
+    /// What a packet of this protocol, by its number, and destination port speaks.
+    pub fn of(protocol: u8, port: Option<u16>) -> Self {
+        match (Protocol::from_number(protocol), port) {
+            (Some(protocol), Some(port)) => Transport::Port(protocol, port),
+            _ => Transport::Other,
+        }
+    }
+}
+
 /// What the specification says of a connection, direction by direction (S6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

@@ -109,6 +109,16 @@ pub enum Protocol {
 impl Protocol {
     /// All of them.
     pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+    /// The protocol of a number in the IP header, if it is one of these.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            6 => Some(Protocol::Tcp),
+            17 => Some(Protocol::Udp),
+            132 => Some(Protocol::Sctp),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -131,6 +141,13 @@ pub enum Mode {
     Audit,
 }
 
+impl Mode {
+    /// Audit, if that is so.
+    pub fn audit_if(audited: bool) -> Self {
+        if audited { Mode::Audit } else { Mode::Enforce }
+    }
+}
+
 /// A NetworkPolicy after defaulting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkPolicy {
@@ -144,6 +161,13 @@ pub struct NetworkPolicy {
     pub mode: Option<Mode>,
     /// Where it was read.
     pub location: Option<Location>,
+}
+
+impl NetworkPolicy {
+    /// Whether it is enforced in a namespace whose policies are audited, or are not, unless they say otherwise.
+    pub fn mode_in(&self, audited_namespace: bool) -> Mode {
+        self.mode.unwrap_or(Mode::audit_if(audited_namespace))
+    }
 }
 
 /// One rule: it allows what matches one of its peers and one of its ports (S30).

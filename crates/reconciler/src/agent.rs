@@ -1,8 +1,9 @@
 //! The loop.
 //!
 //! It is woken by a closed set of things: what a watch says, links and routes that change, others' hands on our
-//! tables, conntrack's answers, logged packets, questions, time, and the signal to stop. After each wake it brings the kernel to the
-//! present state: whatever has come meanwhile is in the same transaction, and a lone event waits for nothing.
+//! tables, conntrack's answers, logged packets, questions, time, and the signal to stop. After each wake it brings the
+//! kernel to the present state: whatever has come meanwhile is in the same transaction, and a lone event waits for
+//! nothing.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -201,14 +201,9 @@ impl Key {
         }
     }
 
-    fn transport(&self) -> (String, Transport) {
-        let protocols = [(6, Protocol::Tcp), (17, Protocol::Udp), (132, Protocol::Sctp)];
-        let named = protocols.into_iter().find(|(number, _)| *number == self.protocol);
-        match (named, self.port) {
-            (Some((_, protocol)), Some(port)) => (protocol.to_string(), Transport::Port(protocol, port)),
-            (Some((_, protocol)), None) => (protocol.to_string(), Transport::Other),
-            (None, _) => (self.protocol.to_string(), Transport::Other),
-        }
+    fn protocol_name(&self) -> String {
+        let named = Protocol::from_number(self.protocol);
+        named.map_or_else(|| self.protocol.to_string(), |protocol| protocol.to_string())
     }
 }
 
@@ -231,12 +226,12 @@ fn describe(
     {
         return None;
     }
-    let (protocol, transport) = key.transport();
     let endpoint = |end: &FlowEnd| match (&end.pod, end.own_node) {
         (Some(pod), _) => Endpoint::Pod { pod: pod.clone(), address: end.address },
         (None, true) => Endpoint::Node { node: node.clone(), address: end.address },
         (None, false) => Endpoint::Outside(end.address),
     };
+    let transport = Transport::of(key.protocol, key.port);
     let flow = Flow { from: endpoint(&from), to: endpoint(&to), transport };
     let policies = key
         .direction
@@ -248,7 +243,7 @@ fn describe(
         direction: key.direction,
         from,
         to,
-        protocol,
+        protocol: key.protocol_name(),
         port: key.port,
         policies: policies.unwrap_or_default(),
         count: 0,

@@ -80,11 +80,10 @@ impl Engine {
 
     /// The same for all namespaces.
     pub fn set_audited_namespaces(&mut self, audited: &BTreeSet<Arc<str>>) {
-        for name in
-            self.node.policies.audited_namespaces().symmetric_difference(audited).cloned().collect::<Vec<_>>()
-        {
-            let mode = if audited.contains(&name) { Mode::Audit } else { Mode::Enforce };
-            self.node.set_namespace_mode(&name, mode);
+        let before = self.node.policies.audited_namespaces();
+        let changed: Vec<Arc<str>> = before.symmetric_difference(audited).cloned().collect();
+        for name in changed {
+            self.node.set_namespace_mode(&name, Mode::audit_if(audited.contains(&name)));
         }
     }
 

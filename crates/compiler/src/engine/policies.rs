@@ -40,9 +40,7 @@ impl PolicyStore {
 
     /// Whether a policy is enforced.
     pub fn mode(&self, key: &ObjectKey, policy: &NetworkPolicy) -> Mode {
-        let by_default =
-            if self.audited_namespaces.contains(&key.namespace) { Mode::Audit } else { Mode::Enforce };
-        policy.mode.unwrap_or(by_default)
+        policy.mode_in(self.audited_namespaces.contains(&key.namespace))
     }
 
     /// The namespaces whose policies are audited unless they say otherwise.

@@ -29,7 +29,7 @@ fn events(before: &Cluster, after: &Cluster) -> Vec<Event> {
         events.insert(format!("pod {key}"), Event::Pod(key.clone(), after.pods.get(key).cloned()));
     }
     for name in namespaces {
-        let mode = if after.audited_namespaces.contains(name) { Mode::Audit } else { Mode::Enforce };
+        let mode = Mode::audit_if(after.audited_namespaces.contains(name));
         let event = Event::Namespace(name.clone(), after.namespaces.get(name).cloned(), mode);
         events.insert(format!("namespace {name}"), event);
     }

@@ -87,7 +87,7 @@ fn objects(manifests: Manifests, problems: &[Problem]) -> BTreeMap<(Kind, Object
         objects.push(Object::Pod { key, uid: "".into(), pod: Box::new(pod) });
     }
     for (name, labels) in manifests.namespaces {
-        let mode = if manifests.audited_namespaces.contains(&name) { Mode::Audit } else { Mode::Enforce };
+        let mode = Mode::audit_if(manifests.audited_namespaces.contains(&name));
         objects.push(Object::Namespace(ObjectKey { namespace: "".into(), name }, labels, mode));
     }
     for (key, mut policy) in manifests.policies {

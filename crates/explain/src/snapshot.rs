@@ -1,10 +1,10 @@
 //! A state of a cluster, as manifests say it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use podwall_policy::read::Source;
 use podwall_policy::{
-    Cluster, Manifests, NetworkPolicy, ObjectKey, PlacementOptions, Problem, WorkloadKind, place, read,
+    Cluster, Manifests, NetworkPolicy, ObjectKey, PlacementOptions, Pod, Problem, WorkloadKind, place, read,
     workload_pods,
 };
 
@@ -31,7 +31,25 @@ impl Snapshot {
         placement: &PlacementOptions,
         previous: Option<&Snapshot>,
     ) -> Self {
-        let manifests = read::read(sources, default_namespace);
+        Self::read_rolled_out(sources, default_namespace, placement, previous, &BTreeSet::new())
+    }
+
+    /// The same, where the pods of some workloads are written out as they were before the workload was changed to what
+    /// the manifests say: those pods stay, as many as they are, and look as the workload makes them now.
+    pub fn read_rolled_out(
+        sources: &[Source],
+        default_namespace: &str,
+        placement: &PlacementOptions,
+        previous: Option<&Snapshot>,
+        rolled_out: &BTreeSet<(WorkloadKind, ObjectKey)>,
+    ) -> Self {
+        let mut manifests = read::read(sources, default_namespace);
+        for (key, owner) in manifests.owners.iter().filter(|(_, owner)| rolled_out.contains(owner)) {
+            if let (Some(pod), Some(workload)) = (manifests.pods.get_mut(key), manifests.workloads.get(owner))
+            {
+                renew(pod, &workload.template);
+            }
+        }
         let cluster = place(&manifests, placement, previous.map(|it| &it.cluster));
         let workloads = workload_pods(&manifests, &cluster);
         let written = written_policies(sources, default_namespace);
@@ -67,4 +85,27 @@ impl Snapshot {
         .map(|(pod, _)| pod)
         .collect()
     }
+}
+
+/// Gives a pod what its workload's template says. Its node and addresses stay, and the labels that controllers give:
+/// they are in no template.
+fn renew(pod: &mut Pod, template: &Pod) {
+    let Pod { labels, host_network, ports, anti_spoofing, .. } = template.clone();
+    let given = pod.labels.iter().filter(|(key, _)| is_generated(key));
+    let labels = given.map(|(key, value)| (key.clone(), value.clone())).chain(labels).collect();
+    *pod = Pod { labels, host_network, ports, anti_spoofing, ..pod.clone() };
+}
+
+/// Labels that controllers put on pods and that differ from pod to pod, or from one rollout to the next.
+pub(crate) fn is_generated(label: &str) -> bool {
+    const EXACTLY: [&str; 5] = [
+        "pod-template-hash",
+        "pod-template-generation",
+        "controller-revision-hash",
+        "controller-uid",
+        "job-name",
+    ];
+    const BEGINNINGS: [&str; 3] =
+        ["statefulset.kubernetes.io/", "apps.kubernetes.io/", "batch.kubernetes.io/"];
+    EXACTLY.contains(&label) || BEGINNINGS.iter().any(|beginning| label.starts_with(beginning))
 }

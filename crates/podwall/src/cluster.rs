@@ -8,8 +8,8 @@ use clap::Args;
 use http::{HeaderName, HeaderValue};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use podwall_policy::ObjectKey;
 use podwall_policy::read::Source;
-use podwall_policy::{ObjectKey, WorkloadKind};
 use serde_json::{Map, Value as Json};
 
 /// Which cluster is asked.
@@ -24,14 +24,6 @@ pub struct ClusterOptions {
     /// Ask as another user or service account, as kubectl does
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
-}
-
-/// What a cluster has: its objects as sources, and whose each pod is.
-pub struct Listing {
-    /// One source for each object, named as `kubectl` names it, so that lines are those of the object alone.
-    pub sources: Vec<Source>,
-    /// The workloads of the pods that have one.
-    pub owners: Vec<((WorkloadKind, ObjectKey), ObjectKey)>,
 }
 
 /// Objects of one answer; the server says where the next ones begin.
@@ -51,8 +43,10 @@ struct Kind {
     needed: bool,
 }
 
-const METADATA: (&str, &[&str]) =
-    ("metadata", &["name", "namespace", "labels", "annotations", "uid", "creationTimestamp"]);
+const METADATA: (&str, &[&str]) = (
+    "metadata",
+    &["name", "namespace", "labels", "annotations", "uid", "creationTimestamp", "ownerReferences"],
+);
 
 const KINDS: [Kind; 5] = [
     Kind {
@@ -97,15 +91,16 @@ const KINDS: [Kind; 5] = [
 ];
 
 impl ClusterOptions {
-    /// Lists what policy depends on. What may not be read and can be done without is said on standard error.
-    pub fn list(&self) -> anyhow::Result<Listing> {
+    /// Lists what policy depends on: one source for each object, named as `kubectl` names it, so that lines are those of
+    /// the object alone. What may not be read and can be done without is said on standard error.
+    pub fn list(&self) -> anyhow::Result<Vec<Source>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let client = self.client().await?;
-            let mut listing = Listing { sources: Vec::new(), owners: Vec::new() };
+            let mut sources = Vec::new();
             for kind in &KINDS {
                 match list(&client, kind).await {
-                    Ok(items) => items.into_iter().for_each(|item| listing.add(kind, &item)),
+                    Ok(items) => sources.extend(items.iter().map(|item| source(kind, item))),
                     Err(error) if kind.needed => {
                         return Err(error.context(format!("cannot list the cluster's {}", kind.plural())));
                     }
@@ -114,7 +109,7 @@ impl ClusterOptions {
                     }
                 }
             }
-            Ok(listing)
+            Ok(sources)
         })
     }
 
@@ -177,28 +172,21 @@ async fn list(client: &Client, kind: &Kind) -> anyhow::Result<Vec<Json>> {
     }
 }
 
-impl Listing {
-    fn add(&mut self, kind: &Kind, item: &Json) {
-        let mut object = Map::new();
-        object.insert("apiVersion".to_owned(), kind.api_version.into());
-        object.insert("kind".to_owned(), kind.name.into());
-        for (field, kept) in kind.kept {
-            if let Some(value) = item.get(field) {
-                object.insert((*field).to_owned(), only(value, kept));
-            }
-        }
-        let name = match key(item) {
-            key if key.namespace.is_empty() => format!("cluster:{}/{}", kind.name, key.name),
-            key => format!("cluster:{}/{key}", kind.name),
-        };
-        let text = format!("{:#}\n", Json::Object(object));
-        self.sources.push(Source { name, bytes: text.into_bytes() });
-        if kind.name == "Pod"
-            && let Some(owner) = owner(item)
-        {
-            self.owners.push((owner, key(item)));
+/// An object with the fields that are kept of it.
+fn source(kind: &Kind, item: &Json) -> Source {
+    let mut object = Map::new();
+    object.insert("apiVersion".to_owned(), kind.api_version.into());
+    object.insert("kind".to_owned(), kind.name.into());
+    for (field, kept) in kind.kept {
+        if let Some(value) = item.get(field) {
+            object.insert((*field).to_owned(), only(value, kept));
         }
     }
+    let name = match key(item) {
+        key if key.namespace.is_empty() => format!("cluster:{}/{}", kind.name, key.name),
+        key => format!("cluster:{}/{key}", kind.name),
+    };
+    Source { name, bytes: format!("{:#}\n", Json::Object(object)).into_bytes() }
 }
 
 /// The fields named, or all when none is.
@@ -217,26 +205,6 @@ fn key(item: &Json) -> ObjectKey {
     ObjectKey::new(text("namespace"), text("name"))
 }
 
-/// The workload that made a pod. A Deployment's pods belong to its ReplicaSet, which is called as the Deployment and
-/// the hash that the pod has as a label: nobody needs to read ReplicaSets for that.
-fn owner(pod: &Json) -> Option<(WorkloadKind, ObjectKey)> {
-    let owners = pod["metadata"]["ownerReferences"].as_array()?;
-    let controller = owners.iter().find(|owner| owner["controller"] == true)?;
-    let (kind, name) = (controller["kind"].as_str()?, controller["name"].as_str()?);
-    let namespace = pod["metadata"]["namespace"].as_str()?;
-    let hash = pod["metadata"]["labels"]["pod-template-hash"].as_str();
-    let deployment = hash.and_then(|hash| name.strip_suffix(hash)).and_then(|name| name.strip_suffix('-'));
-    let (kind, name) = match (kind, deployment) {
-        ("ReplicaSet", Some(deployment)) => (WorkloadKind::Deployment, deployment),
-        ("ReplicaSet", None) => (WorkloadKind::ReplicaSet, name),
-        ("StatefulSet", _) => (WorkloadKind::StatefulSet, name),
-        ("DaemonSet", _) => (WorkloadKind::DaemonSet, name),
-        ("Job", _) => (WorkloadKind::Job, name),
-        _ => return None,
-    };
-    Some((kind, ObjectKey::new(namespace, name)))
-}
-
 /// True for the word that stands for the cluster where a path is expected; a folder of that name is `./cluster`.
 pub fn is_meant(path: &Path) -> bool {
     path == Path::new("cluster")
@@ -248,27 +216,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_deployments_pods_are_its_own() {
-        let pod = |kind: &str, name: &str, labels: Json| {
-            json!({"metadata": {"namespace": "shop", "name": "web-7d9-abc", "labels": labels,
-                "ownerReferences": [{"kind": kind, "name": name, "controller": true}]}})
-        };
-        let hash = json!({"pod-template-hash": "7d9"});
-        let shop = |name: &str| ObjectKey::new("shop", name);
-        assert_eq!(owner(&pod("ReplicaSet", "web-7d9", hash)), Some((WorkloadKind::Deployment, shop("web"))));
-        let bare = owner(&pod("ReplicaSet", "web-7d9", json!({})));
-        assert_eq!(bare, Some((WorkloadKind::ReplicaSet, shop("web-7d9"))));
-        assert_eq!(owner(&pod("Node", "worker-1", json!({}))), None, "a static pod is nobody's");
-    }
-
-    #[test]
     fn an_object_keeps_what_has_a_bearing() {
-        let mut listing = Listing { sources: Vec::new(), owners: Vec::new() };
         let pod = json!({"metadata": {"namespace": "shop", "name": "web", "managedFields": []},
             "spec": {"nodeName": "a", "fieldOfNextYear": 1}, "status": {"podIP": "10.0.0.1"}});
-        listing.add(&KINDS[1], &pod);
-        assert_eq!(listing.sources[0].name, "cluster:Pod/shop/web");
-        let read: Json = serde_json::from_slice(&listing.sources[0].bytes).unwrap();
+        let source = source(&KINDS[1], &pod);
+        assert_eq!(source.name, "cluster:Pod/shop/web");
+        let read: Json = serde_json::from_slice(&source.bytes).unwrap();
         let kept = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "web"},
             "spec": {"nodeName": "a"}, "status": {"podIP": "10.0.0.1"}});
         assert_eq!(read, kept);

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use podwall_explain::Snapshot;
 use podwall_lab::Families;
-use podwall_policy::read::Source;
-use podwall_policy::{ObjectKey, PlacementOptions};
+use podwall_policy::{Manifests, ObjectKey, PlacementOptions};
 
-use crate::cluster::{ClusterOptions, Listing, is_meant};
+use crate::cluster::{ClusterOptions, is_meant};
 use crate::input;
 use crate::options::IpFamilies;
 
@@ -34,7 +33,8 @@ pub struct StateOptions {
 
 impl StateOptions {
     /// Reads a state; what is wrong with it is among its problems. It is the cluster's when there are no paths, or one
-    /// of them is `cluster`: then the manifests of the others are applied on top, as `kubectl apply` would.
+    /// of them is `cluster`: then the manifests of the others are applied on top, as `kubectl apply` would, and the pods
+    /// of a workload among them are as it makes them then.
     pub fn read(&self, paths: &[PathBuf], previous: Option<&Snapshot>) -> anyhow::Result<Snapshot> {
         let (cluster, files): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_meant(path));
         let Families { ipv4, ipv6 } = self.ip_families.into();
@@ -44,16 +44,14 @@ impl StateOptions {
         }
         // A cluster's nodes are those it names: none is made up beside them.
         let placement = PlacementOptions { node_count: 1, ipv4, ipv6 };
-        let Listing { mut sources, owners } = self.cluster.list()?;
+        let mut sources = self.cluster.list()?;
         let applied = input::read(&files)?;
-        let replaced = names(&applied, &self.namespace);
+        let manifests = podwall_policy::read::read(&applied, &self.namespace);
+        let replaced = names(&manifests);
         sources.retain(|source| !replaced.contains(&source.name));
         sources.extend(applied);
-        let mut snapshot = Snapshot::read(&sources, &self.namespace, &placement, previous);
-        for (workload, pod) in owners {
-            snapshot.workloads.entry(workload).or_default().push(pod);
-        }
-        Ok(snapshot)
+        let rolled_out = manifests.workloads.into_keys().collect();
+        Ok(Snapshot::read_rolled_out(&sources, &self.namespace, &placement, previous, &rolled_out))
     }
 
     /// Reads a state and prints what is wrong with it; `None` when it cannot be used.
@@ -71,8 +69,7 @@ impl StateOptions {
 }
 
 /// What the objects of manifests are called among those of a cluster.
-fn names(sources: &[Source], default_namespace: &str) -> BTreeSet<String> {
-    let manifests = podwall_policy::read::read(sources, default_namespace);
+fn names(manifests: &Manifests) -> BTreeSet<String> {
     let named = |kind: &'static str| move |key: &ObjectKey| format!("cluster:{kind}/{key}");
     let namespaces = manifests.namespaces.keys().map(|name| format!("cluster:Namespace/{name}"));
     let policies = manifests.policies.keys().map(named("NetworkPolicy"));

@@ -10,6 +10,7 @@ mod field;
 mod kind;
 mod metadata;
 mod network_policy;
+mod owner;
 mod pod;
 mod rule;
 mod selector;
@@ -50,8 +51,10 @@ pub struct Manifests {
     pub audited_namespaces: BTreeSet<Arc<str>>,
     /// The pods, with the nodes and addresses that they pin.
     pub pods: BTreeMap<ObjectKey, Pod>,
-    /// What makes pods from a template.
+    /// What makes pods from a template. A ReplicaSet of a Deployment is not among them: it is the Deployment's.
     pub workloads: BTreeMap<(WorkloadKind, ObjectKey), Workload>,
+    /// The workloads that pods among these say they are of.
+    pub owners: BTreeMap<ObjectKey, (WorkloadKind, ObjectKey)>,
     /// The Services, with the cluster addresses that they pin.
     pub services: BTreeMap<ObjectKey, Service>,
     /// The policies; in place of those that were refused, what closes the pods they may select.
@@ -79,7 +82,7 @@ impl Manifests {
 /// Reads manifests. Objects without a namespace are in the default one (S163).
 pub fn read(sources: &[Source], default_namespace: &str) -> Manifests {
     let mut manifests = Manifests::default();
-    let mut seen = document::Seen::new();
+    let mut seen = document::Seen::default();
     let mut problems = Vec::new();
     for source in sources {
         let mut reader =
@@ -88,6 +91,7 @@ pub fn read(sources: &[Source], default_namespace: &str) -> Manifests {
         reader.read_text(&source.bytes);
         problems[first..].sort_by_key(|problem| problem.line);
     }
+    owner::settle(&mut manifests, seen.replica_sets);
     problems.extend(refuse_excess(&mut manifests));
     // Stable: within one line, in the order found.
     let order: BTreeMap<&str, usize> =
@@ -102,29 +106,35 @@ pub fn read(sources: &[Source], default_namespace: &str) -> Manifests {
 /// Takes out workloads beyond the limit, in the order of their names so that the order of files does not matter.
 fn refuse_excess(manifests: &mut Manifests) -> Vec<Problem> {
     let nodes = manifests.named_nodes().len().max(1);
-    let (mut pods, mut problems) = (0, Vec::new());
-    manifests.workloads.retain(|(kind, key), workload| {
+    let (mut pods, mut refused) = (0, Vec::new());
+    for (name, workload) in manifests.makers() {
         let wanted = match workload.count {
             Count::Replicas(count) => count,
             Count::EveryNode => nodes,
         };
         if wanted <= REPLICA_LIMIT - pods {
             pods += wanted;
-            return true;
+        } else {
+            refused.push((name.clone(), excess(name, workload.location.as_ref(), wanted)));
         }
-        let location = workload.location.as_ref();
-        problems.push(Problem {
-            file: location.map(|location: &Location| location.file.to_string()),
-            line: location.map(|location| location.line),
-            object: Some(format!("{} {key}", kind.name())),
-            field: None,
-            message: format!(
-                "with its {wanted} pods the workloads make more than {REPLICA_LIMIT}; refused: the object is left \
-                 out: ask for fewer replicas"
-            ),
-            consequence: Consequence::Refused,
-        });
-        false
+    }
+    let problems = refused.into_iter().map(|(name, problem)| {
+        manifests.workloads.remove(&name);
+        problem
     });
-    problems
+    problems.collect()
+}
+
+fn excess((kind, key): &(WorkloadKind, ObjectKey), location: Option<&Location>, wanted: usize) -> Problem {
+    Problem {
+        file: location.map(|location| location.file.to_string()),
+        line: location.map(|location| location.line),
+        object: Some(format!("{} {key}", kind.name())),
+        field: None,
+        message: format!(
+            "with its {wanted} pods the workloads make more than {REPLICA_LIMIT}; refused: the object is left \
+             out: ask for fewer replicas"
+        ),
+        consequence: Consequence::Refused,
+    }
 }

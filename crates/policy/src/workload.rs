@@ -53,6 +53,12 @@ impl WorkloadKind {
             WorkloadKind::DaemonSet => "DaemonSet",
         }
     }
+
+    /// The kind of this name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        use WorkloadKind::{DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
+        [Deployment, StatefulSet, ReplicaSet, Job, DaemonSet].into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// All pods: those written out, and those of the workloads, `NAME-0` and so on, or `NAME-NODE` of a DaemonSet. A name
@@ -76,7 +82,19 @@ pub fn workload_pods(
     for (workload, pod, _) in made_pods(manifests, &nodes) {
         found.entry(workload.clone()).or_default().push(pod);
     }
+    for (pod, workload) in &manifests.owners {
+        found.entry(workload.clone()).or_default().push(pod.clone());
+    }
     found
+}
+
+impl Manifests {
+    /// The workloads that make pods here: not those of which a pod is written out, as in what `kubectl get` prints of a
+    /// cluster. There the pods are those that there are, however many the workload asks for.
+    pub(crate) fn makers(&self) -> impl Iterator<Item = (&(WorkloadKind, ObjectKey), &Workload)> {
+        let written: BTreeSet<&(WorkloadKind, ObjectKey)> = self.owners.values().collect();
+        self.workloads.iter().filter(move |(workload, _)| !written.contains(workload))
+    }
 }
 
 /// The pods that workloads make, each with its workload.
@@ -86,7 +104,7 @@ fn made_pods<'a>(
 ) -> Vec<(&'a (WorkloadKind, ObjectKey), ObjectKey, Pod)> {
     let mut names: BTreeSet<ObjectKey> = manifests.pods.keys().cloned().collect();
     let mut pods = Vec::new();
-    for (owner, workload) in &manifests.workloads {
+    for (owner, workload) in manifests.makers() {
         let (_, key) = owner;
         match workload.count {
             Count::Replicas(count) => {

@@ -237,3 +237,38 @@ fn a_hundred_policies_over_a_thousand_pods() {
     let limit_s = if cfg!(debug_assertions) { 60 } else { 1 };
     assert!(took.as_secs() < limit_s, "{took:?}");
 }
+
+/// A cluster's pods, and over them a Deployment whose template says something else, as `diff cluster FOLDER` reads it.
+#[test]
+fn pods_of_the_cluster_are_as_the_applied_workload_makes_them() {
+    let pod = |name: &str| {
+        format!(
+            "---\nkind: Pod\napiVersion: v1\nmetadata: {{name: {name}, namespace: x, labels: {{app: a, pod-template-hash: h}}, \
+             ownerReferences: [{{kind: ReplicaSet, name: a-h, controller: true}}]}}\n"
+        )
+    };
+    let listed = pod("a-h-1")
+        + &pod("a-h-2")
+        + &pod("b").replace("app: a", "app: b").replace("a-h", "b-h")
+        + "---\nkind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: p, namespace: x}\n\
+           spec: {podSelector: {matchLabels: {app: a}}}\n";
+    let applied = "---\nkind: Deployment\napiVersion: apps/v1\nmetadata: {name: a, namespace: x}\n\
+                   spec: {replicas: 5, template: {metadata: {labels: {app: other}}, spec: {containers: [{name: c, \
+                   ports: [{name: http, containerPort: 8080}]}]}}}\n";
+    let source = |text: String| Source { name: "a.yaml".to_owned(), bytes: text.into() };
+    let placement = PlacementOptions { node_count: 2, ipv4: true, ipv6: false };
+    let before = Snapshot::read(&[source(listed.clone())], "default", &placement, None);
+    let sources = [source(listed + applied)];
+    let workload = (podwall_policy::WorkloadKind::Deployment, ObjectKey::new("x", "a"));
+    let rolled_out = BTreeSet::from([workload.clone()]);
+    let after = Snapshot::read_rolled_out(&sources, "default", &placement, Some(&before), &rolled_out);
+    assert_eq!(after.workloads[&workload], [ObjectKey::new("x", "a-h-1"), ObjectKey::new("x", "a-h-2")]);
+    let renewed = &after.cluster.pods[&ObjectKey::new("x", "a-h-1")];
+    let was = &before.cluster.pods[&ObjectKey::new("x", "a-h-1")];
+    assert_eq!((&*renewed.labels["app"], &*renewed.labels["pod-template-hash"]), ("other", "h"));
+    assert_eq!((&renewed.addresses, &renewed.node), (&was.addresses, &was.node), "it stays where it was");
+    assert_eq!(renewed.ports.len(), 1);
+    let difference = Difference::new(&before, &after);
+    assert!(difference.opens() && !difference.closes(), "the policy selects nothing any more");
+    assert!(difference.only_before.is_empty() && difference.only_after.is_empty(), "no pod is new");
+}

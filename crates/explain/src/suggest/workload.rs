@@ -6,7 +6,7 @@ use std::sync::Arc;
 use podwall_policy::{Labels, ObjectKey, Pod};
 
 use crate::flow_log::Residents;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, is_generated};
 
 /// The pods of a namespace that agree in their stable labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,20 +18,6 @@ pub struct Workload {
     pub labels: Labels,
     /// Labels that pods of others have in addition: its selector asks that they be absent.
     pub absent: BTreeSet<Arc<str>>,
-}
-
-/// Labels that controllers put on pods and that differ from pod to pod, or from one rollout to the next.
-fn is_generated(key: &str) -> bool {
-    const EXACTLY: [&str; 5] = [
-        "pod-template-hash",
-        "pod-template-generation",
-        "controller-revision-hash",
-        "controller-uid",
-        "job-name",
-    ];
-    const BEGINNINGS: [&str; 3] =
-        ["statefulset.kubernetes.io/", "apps.kubernetes.io/", "batch.kubernetes.io/"];
-    EXACTLY.contains(&key) || BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
 }
 
 fn stable(pod: &Pod) -> Labels {

@@ -9,15 +9,23 @@ use super::field::Field;
 use super::kind::{Kind, is_kubernetes_api, is_without_bearing};
 use super::metadata::{check_defects, rough_key};
 use super::network_policy::{PolicyReading, read_policy, refuse_policy};
+use super::owner::{OwnedReplicaSet, read_owner};
 use super::pod::read_pod;
 use super::service::{DeclaredNamespace, ENFORCED, read_namespace, read_node, read_service};
 use super::workload::{read_workload, workload_kind};
 use crate::model::{Location, Mode, ObjectKey};
 use crate::problem::{Consequence, Problem};
 use crate::tree::{Tree, parse};
+use crate::workload::WorkloadKind;
 
-/// Where each object stands that was read so far.
-pub(super) type Seen = BTreeMap<(Kind, ObjectKey), Location>;
+/// What is to be remembered until all files are read.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Where each object stands that was read so far.
+    places: BTreeMap<(Kind, ObjectKey), Location>,
+    /// The ReplicaSets that are a Deployment's.
+    pub replica_sets: Vec<OwnedReplicaSet>,
+}
 
 const LEFT_OUT: &str = "refused: the object is left out until it is mended";
 const NOT_AN_OBJECT: &str = "nothing of it is used";
@@ -160,7 +168,12 @@ impl<'a> Reader<'a> {
             (_, Some(workload_kind)) => {
                 let (key, mut workload) = read_workload(root, workload_kind, &default_namespace)?;
                 (workload.location, workload.template.location) = (location.clone(), location);
-                self.manifests.workloads.insert((workload_kind, key.clone()), workload);
+                match read_owner(root, &key)? {
+                    Some((WorkloadKind::Deployment, deployment)) if kind == Kind::ReplicaSet => {
+                        self.seen.replica_sets.push((deployment, workload));
+                    }
+                    _ => drop(self.manifests.workloads.insert((workload_kind, key.clone()), workload)),
+                }
                 key
             }
             (Kind::Namespace, _) => {
@@ -191,6 +204,10 @@ impl<'a> Reader<'a> {
             _ => {
                 let (key, mut pod) = read_pod(root, &default_namespace)?;
                 pod.location = location;
+                self.manifests.owners.remove(&key);
+                if let Some(owner) = read_owner(root, &key)? {
+                    self.manifests.owners.insert(key.clone(), owner);
+                }
                 self.manifests.pods.insert(key.clone(), pod);
                 key
             }
@@ -226,7 +243,7 @@ impl<'a> Reader<'a> {
         let here = Location { file: self.file.clone(), line: root.tree.line.unwrap_or_default() };
         let name =
             if kind.has_namespace() { key.to_string() } else { printable_name(&key.name).into_owned() };
-        if let Some(first) = self.seen.insert((kind, key), here) {
+        if let Some(first) = self.seen.places.insert((kind, key), here) {
             let message = format!("the same object stands at {}:{}", first.file, first.line);
             let outcome = "this later one is used: remove one of the two";
             let object = format!("{} {name}", kind.name());

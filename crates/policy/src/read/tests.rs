@@ -7,6 +7,7 @@ mod hostile;
 mod indentation;
 mod names;
 mod objects;
+mod owners;
 
 use super::*;
 use crate::model::{Namespaces, Peer, Peers, PortMatch, Ports, Protocol, Rule};

@@ -40,6 +40,8 @@ pub struct Facts {
 pub enum RuleTrial {
     /// All were taken.
     Taken,
+    /// All but those that log.
+    WithoutLog(String),
     /// Some were refused.
     Refused(String),
     /// They could not be tried.

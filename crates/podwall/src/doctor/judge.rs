@@ -56,6 +56,12 @@ fn rules(trial: &RuleTrial) -> Finding {
             "rules",
             "every kind of rule that Podwall writes is taken, tried where no packet meets it",
         ),
+        RuleTrial::WithoutLog(error) => Finding::note(
+            "rules",
+            format!("every kind of rule that enforces is taken; those that log are refused: {error}"),
+            "policy is enforced without a flow log, and policies in audit mode are neither enforced nor reported",
+            "modprobe nfnetlink_log (and nft_log, nft_limit, which may be modules of their own), then restart the agent",
+        ),
         RuleTrial::Refused(error) => Finding::doubt(
             "rules",
             format!("the kernel refuses rules that Podwall writes: {error}"),

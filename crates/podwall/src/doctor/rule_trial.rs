@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
-use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, UnknownPods, compile};
+use podwall_compiler::{Attachment, Closed, FlowLog, NodeOptions, NodeState, UnknownPods, compile};
 use podwall_netlink::Kernel;
 use podwall_policy::read::{Source, read};
 use podwall_policy::{ObjectKey, PlacementOptions, place};
@@ -15,7 +15,11 @@ use super::facts::RuleTrial;
 
 const NODE: &str = "node-1";
 
-/// Selectors, blocks with exceptions, ports by number, range and name, protocols without ports, both directions.
+/// Any: nobody listens in a namespace of its own.
+const GROUP: u16 = 1;
+
+/// Selectors, blocks with exceptions, ports by number, range and name, protocols without ports, both
+/// directions, both modes.
 const MANIFESTS: &str = r#"
 apiVersion: v1
 kind: Namespace
@@ -51,6 +55,13 @@ spec:
     ports: [{port: http}, {protocol: UDP}]
   - to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}}, {ipBlock: {cidr: "::/0"}}]
     ports: [{port: 443}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: audited, namespace: trial, annotations: {podwall.io/mode: audit}}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
 "#;
 
 /// Tries them. The namespace goes with the thread that made it.
@@ -63,15 +74,20 @@ pub fn run() -> RuleTrial {
             Ok(kernel) => kernel,
             Err(error) => return RuleTrial::NotTried(error.to_string()),
         };
-        match kernel.apply(&diff(&Known::Exactly(Ruleset::default()), &ruleset())) {
-            Ok(()) => RuleTrial::Taken,
-            Err(error) => RuleTrial::Refused(error.to_string()),
+        let mut try_rules =
+            |flow_log| kernel.apply(&diff(&Known::Exactly(Ruleset::default()), &ruleset(flow_log)));
+        let Err(refusal) = try_rules(Some(FlowLog { group: GROUP, allowed: true })) else {
+            return RuleTrial::Taken;
+        };
+        match try_rules(None) {
+            Ok(()) => RuleTrial::WithoutLog(refusal.to_string()),
+            Err(refusal) => RuleTrial::Refused(refusal.to_string()),
         }
     });
     tried.join().unwrap_or_else(|_| RuleTrial::NotTried("the trial broke off".to_owned()))
 }
 
-fn ruleset() -> Ruleset {
+fn ruleset(flow_log: Option<FlowLog>) -> Ruleset {
     let source = Source { name: "trial".to_owned(), bytes: MANIFESTS.into() };
     let manifests = read(&[source], "trial");
     let cluster = place(&manifests, &PlacementOptions { node_count: 1, ipv4: true, ipv6: true }, None);
@@ -94,6 +110,7 @@ fn ruleset() -> Ruleset {
         },
         revoked_mark: Some(0x0100_0000),
         counters: true,
+        flow_log,
         ..NodeOptions::default()
     };
     let closed = Closed::default();
@@ -114,7 +131,7 @@ mod tests {
     /// The kinds of parts that any ruleset of ours has are in what is tried.
     #[test]
     fn what_is_tried_has_every_part() {
-        let text = ruleset().to_string();
+        let text = ruleset(Some(FlowLog { group: GROUP, allowed: true })).to_string();
         for part in [
             "table inet podwall",
             "table bridge podwall",
@@ -134,6 +151,9 @@ mod tests {
             "goto",
             "jump",
             "oifname",
+            "update @denied/egress.v4",
+            "limit rate",
+            "log prefix",
         ] {
             assert!(text.contains(part), "no {part} in\n{text}");
         }

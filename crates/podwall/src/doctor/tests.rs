@@ -141,6 +141,7 @@ fn nothing_is_said_against_a_healthy_node() {
 fn the_kernel() {
     sees("kernel", State::Doubt, "no nftables", |it| it.nftables = Err("not supported".into()));
     sees("rules", State::Doubt, "refuses", |it| it.rules = RuleTrial::Refused("no such file".into()));
+    sees("rules", State::Note, "those that log", |it| it.rules = RuleTrial::WithoutLog("ENOENT".into()));
     sees("rules", State::Note, "not tried", |it| it.rules = RuleTrial::NotTried("EPERM".into()));
     sees("conntrack", State::Doubt, "cannot be listed", |it| it.connections = Err("EPERM".into()));
     let full = |count| move |it: &mut Facts| it.connections = Ok(Connections { count, max: Some(1000) });

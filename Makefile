@@ -40,6 +40,12 @@ rest-of-tests: # the harness of the suites leaves them out here
 $(APART:%=suite-%): suite-%: # one suite, in its short form
 	$(AGENT_SUITE) $*
 
+.PHONY: map-browser
+map-browser: tools ## podwall map of 500 workloads in a headless Chromium: searched, clicked, and pictures to look at
+	@command -v chromium google-chrome > /dev/null || ./.ci/tools chromium
+	$(CARGO) build --package podwall
+	integration/map-browser/run
+
 .PHONY: conformance
 conformance: tools kube ## right beyond doubt: all cases by packets, some through agents, ten million flows (10 to 20 minutes)
 	$(CARGO) test --package podwall-policy --test clauses

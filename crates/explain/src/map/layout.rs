@@ -37,12 +37,16 @@ pub(super) struct Layout<'m> {
 }
 
 impl<'m> Layout<'m> {
-    /// Boxes in the order of their names, each on the shortest column. As many columns as make it about as wide as high.
+    /// Boxes in the order of their names, workloads in that of theirs, each box on the shortest column. As many columns as
+    /// make it about as wide as high.
     pub fn of(map: &'m Map) -> Self {
         let mut boxes = Vec::new();
         for namespace in map.namespaces().into_iter().map(Some).chain([None]) {
             let is_in = |end: &usize| map.ends[*end].namespace.as_deref() == namespace;
-            let ends: Vec<usize> = (0..map.ends.len()).filter(is_in).collect();
+            let mut ends: Vec<usize> = (0..map.ends.len()).filter(is_in).collect();
+            if namespace.is_some() {
+                ends.sort_by_key(|end| &map.ends[*end].name);
+            }
             if !ends.is_empty() {
                 boxes.push(Box { title: namespace.unwrap_or("outside"), x: 0, y: 0, ends });
             }

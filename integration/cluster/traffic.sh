@@ -22,6 +22,7 @@ traffic() { # control|enforced
       # The kernel begins to count anew when the rule is written anew.
       [ "$met" -ge "$unknown" ] || unknown=0
       did "$((met - unknown)) packets met pods unknown as yet"
+      did "$(denied_client "$phase_begun") of the client's denied by the agents' own word"
     fi
     traffic_report "$phase$row" "$phase_begun" "$(date +%s)"
   done
@@ -36,6 +37,14 @@ traffic_begin() {
   kubectl --namespace traffic wait --for=condition=Ready pod client stranger --timeout=60s > /dev/null
   targets=$(kubectl --namespace traffic get service web --output json \
     | jq --raw-output '[.spec.clusterIPs[] | if test(":") then "[\(.)]:80" else "\(.):80" end] | join(" ")')
+  # Nothing counts as lost before kube-proxy has heard of the Service.
+  # shellcheck disable=SC2016,SC2086
+  kubectl --namespace traffic exec --quiet client -- sh -c 'tries=0
+    for target; do
+      until /agnhost connect --timeout=1s "$target"; do
+        tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; sleep 0.1
+      done
+    done' - $targets 2> /dev/null || { echo "the client is not answered by $targets" >&2; return 1; }
   for pod in client stranger; do
     kubectl --namespace traffic exec --stdin "$pod" -- sh -c 'cat > /tmp/going; ln /tmp/going /tmp/go' <<< "$targets"
   done
@@ -155,6 +164,15 @@ traffic_counts() { # POD FROM UNTIL
     $2 != "TIMEOUT" { other++ }
     { print > "/dev/stderr" }
     END { heard(until); print answered + 0, denied + 0, other + 0, silence + 0 }' 2> "$state/traffic.$phase.$1"
+}
+
+# How often the agents say that they denied the client, since a second.
+denied_client() { # SECOND
+  local pod
+  for pod in $(kubectl --namespace kube-system get pods --selector app.kubernetes.io/name=podwall --output name); do
+    kubectl --namespace kube-system exec --quiet "$pod" -- /podwall flows --denied --json
+  done | jq --slurp --argjson since "$1" \
+    'map(select(.from.pod == "traffic/client" and .last_seen_ms >= $since * 1000) | .count) | add // 0'
 }
 
 # A connection that is denied times out: one that is refused has met a server, or nothing of ours. Without the agent the

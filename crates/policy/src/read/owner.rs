@@ -1,5 +1,7 @@
 //! `metadata.ownerReferences`: the workload that an object is of.
 
+use std::collections::BTreeMap;
+
 use super::Manifests;
 use super::fault::Reading;
 use super::field::Field;
@@ -40,7 +42,7 @@ pub(super) fn settle(manifests: &mut Manifests, replica_sets: Vec<OwnedReplicaSe
         Count::Replicas(count) => count,
         Count::EveryNode => 0,
     };
-    let mut largest = std::collections::BTreeMap::<ObjectKey, Workload>::new();
+    let mut largest = BTreeMap::<ObjectKey, Workload>::new();
     for (deployment, workload) in replica_sets {
         if largest.get(&deployment).is_none_or(|it| size(it) <= size(&workload)) {
             largest.insert(deployment, workload);

@@ -60,6 +60,16 @@ bugs: tools ## five bugs put in on purpose: which tests notice? (10 minutes)
 	@./.ci/tools rsync patch git
 	crates/conformance/bugs/run
 
+# Which part of the changes, of how many parts: 0/1 is all of them, which takes a day.
+SAMPLE ?= 0/40
+.PHONY: mutants
+mutants: tools ## every small change of policy, ruleset and compiler, one at a time: which does no test notice? SAMPLE=k/n
+	@./.ci/tools git
+	command -v cargo-mutants > /dev/null || $(CARGO) install --locked cargo-mutants
+	mkdir -p target
+	$(CARGO) mutants --package podwall-policy --package podwall-ruleset --package podwall-compiler \
+	  --sharding round-robin --shard $(SAMPLE) --output target
+
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: tools ## coverage-guided, each target for so long: make fuzz SECONDS=60

@@ -111,7 +111,6 @@ fn ruleset(flow_log: Option<FlowLog>) -> Ruleset {
         revoked_mark: Some(0x0100_0000),
         counters: true,
         flow_log,
-        ..NodeOptions::default()
     };
     let closed = Closed::default();
     let state = NodeState {

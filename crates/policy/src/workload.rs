@@ -53,12 +53,6 @@ impl WorkloadKind {
             WorkloadKind::DaemonSet => "DaemonSet",
         }
     }
-
-    /// The kind of this name.
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        use WorkloadKind::{DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
-        [Deployment, StatefulSet, ReplicaSet, Job, DaemonSet].into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 /// All pods: those written out, and those of the workloads, `NAME-0` and so on, or `NAME-NODE` of a DaemonSet. A name

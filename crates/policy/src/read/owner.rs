@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::Manifests;
 use super::fault::Reading;
 use super::field::Field;
+use super::kind::Kind;
+use super::workload::workload_kind;
 use crate::model::ObjectKey;
 use crate::workload::{Count, Workload, WorkloadKind};
 
@@ -24,7 +26,7 @@ pub(super) fn read_owner(root: &Field, object: &ObjectKey) -> Reading<Option<(Wo
         reference.mapping()?;
         let controls = reference.get("controller").map_or(Ok(false), |field| field.boolean())?;
         let (Some(kind), Some(name)) = (reference.text("kind")?, reference.text("name")?) else { continue };
-        let Some(kind) = WorkloadKind::of(kind).filter(|_| controls) else { continue };
+        let Some(kind) = Kind::of(kind).and_then(workload_kind).filter(|_| controls) else { continue };
         let deployment = hash.and_then(|hash| name.strip_suffix(&**hash)?.strip_suffix('-'));
         let (kind, name) = match deployment.filter(|_| kind == WorkloadKind::ReplicaSet) {
             Some(deployment) => (WorkloadKind::Deployment, deployment),

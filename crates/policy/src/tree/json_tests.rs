@@ -50,3 +50,17 @@ fn lists_keep_the_same_of_every_item() {
     let tree = KEEP.read(list).unwrap();
     assert!(matches!(tree.value, Value::Sequence(items) if items.len() == 2));
 }
+
+#[test]
+fn what_nests_deeper_than_the_limit_is_refused() {
+    let read = |text: String| {
+        let mut deserializer = serde_json::Deserializer::from_str(&text);
+        Keep::All.read(&mut deserializer).map(|_| ())
+    };
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        assert!(read(nested(DEPTH_LIMIT)).is_ok(), "{open}");
+        let error = read(nested(DEPTH_LIMIT + 1)).unwrap_err().to_string();
+        assert!(error.contains("nested more than 100 deep"), "{open}: {error}");
+    }
+}

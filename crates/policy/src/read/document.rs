@@ -204,9 +204,9 @@ impl<'a> Reader<'a> {
             _ => {
                 let (key, mut pod) = read_pod(root, &default_namespace)?;
                 pod.location = location;
-                self.manifests.owners.remove(&key);
-                if let Some(owner) = read_owner(root, &key)? {
-                    self.manifests.owners.insert(key.clone(), owner);
+                match read_owner(root, &key)? {
+                    Some(owner) => drop(self.manifests.owners.insert(key.clone(), owner)),
+                    None => drop(self.manifests.owners.remove(&key)),
                 }
                 self.manifests.pods.insert(key.clone(), pod);
                 key

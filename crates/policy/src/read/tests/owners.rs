@@ -85,6 +85,10 @@ fn owners_of_each_kind_and_of_none() {
         read_text(&owned("Pod", "p", ("Job", "once"), "").replace("controller: true", "controller: 'true'"));
     assert_eq!(bad.problems[0].field.as_deref(), Some("metadata.ownerReferences[1].controller"));
     assert!(bad.owners.is_empty() && bad.pods.is_empty(), "refused as a whole");
+    let first = owned("Pod", "p", ("Job", "once"), "");
+    let second = first.replace("controller: true", "controller: 'true'");
+    let kept = read_text(&(first + &second));
+    assert_eq!((kept.pods.len(), kept.owners.len()), (1, 1), "the first stays, and whose it is");
 }
 
 #[test]

@@ -67,8 +67,7 @@ mutants: tools ## every small change of policy, ruleset and compiler, one at a t
 	@./.ci/tools git
 	command -v cargo-mutants > /dev/null || $(CARGO) install --locked cargo-mutants
 	mkdir -p target
-	$(CARGO) mutants --package podwall-policy --package podwall-ruleset --package podwall-compiler \
-	  --sharding round-robin --shard $(SAMPLE) --output target
+	$(CARGO) mutants --sharding round-robin --shard $(SAMPLE) --output target
 
 SECONDS ?= 60
 .PHONY: fuzz

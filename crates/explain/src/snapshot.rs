@@ -90,10 +90,11 @@ impl Snapshot {
 /// Gives a pod what its workload's template says. Its node and addresses stay, and the labels that controllers give:
 /// they are in no template.
 fn renew(pod: &mut Pod, template: &Pod) {
-    let Pod { labels, host_network, ports, anti_spoofing, .. } = template.clone();
-    let given = pod.labels.iter().filter(|(key, _)| is_generated(key));
-    let labels = given.map(|(key, value)| (key.clone(), value.clone())).chain(labels).collect();
-    *pod = Pod { labels, host_network, ports, anti_spoofing, ..pod.clone() };
+    pod.labels.retain(|key, _| is_generated(key));
+    pod.labels.extend(template.labels.clone());
+    pod.host_network = template.host_network;
+    pod.ports.clone_from(&template.ports);
+    pod.anti_spoofing = template.anti_spoofing;
 }
 
 /// Labels that controllers put on pods and that differ from pod to pod, or from one rollout to the next.

@@ -19,7 +19,7 @@ pub struct Workload {
 }
 
 /// How many pods a workload makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     /// `replicas` or `parallelism`.
     Replicas(usize),

@@ -15,8 +15,8 @@ use super::facts::RuleTrial;
 
 const NODE: &str = "node-1";
 
-/// Any: nobody listens in a namespace of its own.
-const GROUP: u16 = 1;
+/// Any group: nobody listens in a namespace of its own.
+const FLOW_LOG: FlowLog = FlowLog { group: 1, allowed: true };
 
 /// Selectors, blocks with exceptions, ports by number, range and name, protocols without ports, both
 /// directions, both modes.
@@ -76,7 +76,7 @@ pub fn run() -> RuleTrial {
         };
         let mut try_rules =
             |flow_log| kernel.apply(&diff(&Known::Exactly(Ruleset::default()), &ruleset(flow_log)));
-        let Err(refusal) = try_rules(Some(FlowLog { group: GROUP, allowed: true })) else {
+        let Err(refusal) = try_rules(Some(FLOW_LOG)) else {
             return RuleTrial::Taken;
         };
         match try_rules(None) {
@@ -130,7 +130,7 @@ mod tests {
     /// The kinds of parts that any ruleset of ours has are in what is tried.
     #[test]
     fn what_is_tried_has_every_part() {
-        let text = ruleset(Some(FlowLog { group: GROUP, allowed: true })).to_string();
+        let text = ruleset(Some(FLOW_LOG)).to_string();
         for part in [
             "table inet podwall",
             "table bridge podwall",

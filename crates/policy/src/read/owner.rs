@@ -8,7 +8,7 @@ use super::field::Field;
 use super::kind::Kind;
 use super::workload::workload_kind;
 use crate::model::ObjectKey;
-use crate::workload::{Count, Workload, WorkloadKind};
+use crate::workload::{Workload, WorkloadKind};
 
 /// A ReplicaSet of a Deployment, with the Deployment's name.
 pub(super) type OwnedReplicaSet = (ObjectKey, Workload);
@@ -40,13 +40,9 @@ pub(super) fn read_owner(root: &Field, object: &ObjectKey) -> Reading<Option<(Wo
 /// Gives Deployments what their ReplicaSets say: nothing where the Deployment itself was read; else the largest of them
 /// stands for it, as in `kubectl get replicasets,pods`.
 pub(super) fn settle(manifests: &mut Manifests, replica_sets: Vec<OwnedReplicaSet>) {
-    let size = |workload: &Workload| match workload.count {
-        Count::Replicas(count) => count,
-        Count::EveryNode => 0,
-    };
     let mut largest = BTreeMap::<ObjectKey, Workload>::new();
     for (deployment, workload) in replica_sets {
-        if largest.get(&deployment).is_none_or(|it| size(it) <= size(&workload)) {
+        if largest.get(&deployment).is_none_or(|it| it.count <= workload.count) {
             largest.insert(deployment, workload);
         }
     }

@@ -311,6 +311,45 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_known_by_how_its_name_begins() {
+        let interface = |text: &str| Some(InterfaceName::new(text).unwrap());
+        let begins = |field| Match::InterfacePrefix(field, InterfaceName::new("veth").unwrap());
+        let dropped = |field| vec![Rule::verdict([begins(field)], Verdict::Drop)];
+        let between = |from: Option<&str>, to: Option<&str>| Packet {
+            input_interface: from.and_then(interface),
+            output_interface: to.and_then(interface),
+            ..packet(80)
+        };
+        let (from, to) = (Field::InputInterface, Field::OutputInterface);
+        assert!(!passes(&between(Some("veth1"), Some("eth0")), dropped(from), &[]));
+        assert!(!passes(&between(None, Some("veth")), dropped(to), &[]));
+        assert!(passes(&between(Some("eth0"), Some("veth1")), dropped(from), &[]));
+        assert!(passes(&between(Some("vet"), None), dropped(from), &[]), "all of the prefix");
+        assert!(passes(&between(None, None), dropped(from), &[]), "no interface begins with nothing");
+    }
+
+    #[test]
+    fn source_ports_are_of_their_protocol_and_include_both_ends() {
+        let dropped = vec![Rule::verdict([Match::SourcePorts(Protocol::Tcp, 40_000, 40_001)], Verdict::Drop)];
+        let from = |protocol, port| Packet { protocol, source_port: port, ..packet(80) };
+        assert!(!passes(&from(6, Some(40_000)), dropped.clone(), &[]));
+        assert!(!passes(&from(6, Some(40_001)), dropped.clone(), &[]));
+        for (protocol, port) in [(6, Some(39_999)), (6, Some(40_002)), (17, Some(40_000)), (6, None)] {
+            assert!(passes(&from(protocol, port), dropped.clone(), &[]), "{protocol} {port:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the chains lead in a circle")]
+    fn a_circle_of_gotos_ends() {
+        passes(
+            &packet(80),
+            vec![rule(Verdict::Goto(name("a")))],
+            &[("a", vec![rule(Verdict::Goto(name("a")))])],
+        );
+    }
+
+    #[test]
     #[should_panic(expected = "no chain nowhere")]
     fn what_the_kernel_would_refuse_is_not_judged() {
         passes(&packet(80), vec![rule(Verdict::Jump(name("nowhere")))], &[]);

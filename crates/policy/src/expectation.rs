@@ -198,10 +198,44 @@ mod tests {
             ("- {from: a/b, to: pod/a/c, port: 80, allowed: true}", "1: from: expected pod/NAMESPACE/NAME"),
             ("- {from: pod/a/b, to: pod/a/c, allowed: true}", "1: port is missing"),
             ("- {from: pod/a/b, to: pod/a/c, port: 80}", "1: allowed is missing"),
+            (
+                "- {from: pod/a/b, to: pod/a/c, port: 80, protocol: ICMP, allowed: true}",
+                "1: ICMP has no port",
+            ),
+            ("- {from: 12, to: pod/a/c, port: 80, allowed: true}", "1: from: expected text"),
+            (
+                "- {from: pod//b, to: pod/a/c, port: 80, allowed: true}",
+                "1: from: expected pod/NAMESPACE/NAME",
+            ),
+            (
+                "- {from: pod/a/, to: pod/a/c, port: 80, allowed: true}",
+                "1: from: expected pod/NAMESPACE/NAME",
+            ),
+            (
+                "- {from: pods/a/b, to: pod/a/c, port: 80, allowed: true}",
+                "1: from: expected pod/NAMESPACE/NAME",
+            ),
+            ("- {from: node/, to: pod/a/c, port: 80, allowed: true}", "1: from: expected pod/NAMESPACE/NAME"),
         ];
         for (text, message) in cases {
             let error = Expectation::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(message), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn an_expectation_says_what_it_expects() {
+        let text = "- {from: pod/a/b, to: outside/web, port: 80, allowed: true}\n\
+            - {from: node/n1, to: pod/a/c, port: 53, protocol: UDP, via: service, step: 2, allowed: false}\n\
+            - {from: pod/a/b, to: pod/a/c, protocol: ICMP, allowed: false}\n";
+        let all = Expectation::read(text.as_bytes()).unwrap();
+        assert_eq!(
+            all.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "pod/a/b -> outside/web TCP/80 must be allowed",
+                "node/n1 -> pod/a/c UDP/53 by Service in step 2 must be denied",
+                "pod/a/b -> pod/a/c ICMP must be denied",
+            ]
+        );
     }
 }

@@ -188,6 +188,9 @@ fn services_get_cluster_addresses() {
     assert_eq!(addresses(&cluster), ["10.96.0.11", "10.96.0.10", "", "", "10.96.0.12"]);
     let text = service("0", "").replace("name: 0", "name: a0") + &service("e", "");
     assert_eq!(addresses(&place(&manifests(&text), &IPV4, Some(&cluster))), ["10.96.0.13", "10.96.0.12"]);
+    // What a Service says now is not what it had.
+    let text = service("a", "clusterIP: None") + &service("e", "clusterIP: 10.96.0.77");
+    assert_eq!(addresses(&place(&manifests(&text), &IPV4, Some(&cluster))), ["", "10.96.0.77"]);
 }
 
 #[test]

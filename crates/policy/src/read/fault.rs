@@ -89,6 +89,17 @@ mod tests {
         assert_eq!(suggestion("PodSelector", &names), Some("podSelector"));
         assert_eq!(suggestion("igress", &names), Some("ingress"));
         assert_eq!(suggestion("polciyTypes", &names), Some("policyTypes"));
+        // A letter more, less, other or swapped; at the start, within and at the end.
+        for near in [
+            "xegress", "egressx", "egxress", "gress", "egres", "xgress", "egresx", "gesrse", "geress",
+            "egrses",
+        ] {
+            let meant = if near == "gesrse" { None } else { Some("egress") };
+            assert_eq!(suggestion(near, &["egress"]), meant, "{near}");
+        }
+        assert_eq!(suggestion("networkpolcy", &["NetworkPolicy"]), Some("NetworkPolicy"));
+        assert_eq!(suggestion("netwrokpolciy", &["NetworkPolicy"]), Some("NetworkPolicy"), "two");
+        assert_eq!(suggestion("entwrokpolciy", &["NetworkPolicy"]), None, "three are too many");
         assert_eq!(suggestion("at", &names), None);
         assert_eq!(suggestion("selector", &names), None);
         assert_eq!(suggestion(&"x".repeat(100_000), &names), None);

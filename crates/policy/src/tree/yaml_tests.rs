@@ -101,6 +101,25 @@ fn tags_of_the_core_schema() {
     assert_eq!(tree.get("c").unwrap().value.value, Value::Scalar(Scalar::string("yes")));
     assert_eq!(error("a: 1\nb: !custom x\n").line, 2);
     assert_eq!(error("a: !!int x\n").line, 1);
+    let kind = |text: &str| match one(text).get("a").unwrap().value.value.clone() {
+        Value::Scalar(Scalar { kind, .. }) => kind,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(kind("a: !!null null"), ScalarKind::Null);
+    assert_eq!(kind("a: !!bool true"), ScalarKind::Boolean(true));
+    assert_eq!(kind("a: !!float 1.5"), ScalarKind::Number);
+    assert_eq!(kind("a: !!float 1"), ScalarKind::Integer(1));
+    for wrong in
+        ["!!null x", "!!bool x", "!!float x", "!!int 1.5", "!!seq x", "!other x", "!!map [x]", "!!seq {x: y}"]
+    {
+        let message = error(format!("a: {wrong}\n")).message;
+        let tag = wrong.split(' ').next().unwrap().trim_start_matches('!');
+        assert!(
+            message.contains(tag) && message.contains("is not one that can be used here"),
+            "{wrong}: {message}"
+        );
+    }
+    assert_eq!(one("a: !!map {b: c}\nd: !!seq [e]\n").entries().len(), 2);
 }
 
 #[test]
@@ -127,6 +146,14 @@ fn depth_is_bounded() {
     assert_eq!(measure(&one(&fits)).1, DEPTH_LIMIT);
     let by_alias = format!("a: &a {}x{}\nb: [[*a]]\n", "[".repeat(98), "]".repeat(98));
     assert!(error(by_alias).message.contains("deep"));
+    // An alias counts where it stands: as deep as may be, and one deeper.
+    let below = |depth: usize| {
+        let anchored = DEPTH_LIMIT - 3;
+        let text = format!("a: &a {}x{}\nb: ", "[".repeat(anchored), "]".repeat(anchored));
+        format!("{text}{}*a{}\n", "[".repeat(depth), "]".repeat(depth))
+    };
+    assert_eq!(measure(&one(&below(2))).1, DEPTH_LIMIT);
+    assert!(error(below(3)).message.contains("deep"));
 }
 
 #[test]

@@ -75,6 +75,17 @@ fn policies_without_a_name_close_one_by_one() {
 }
 
 #[test]
+fn a_refused_policy_of_no_namespace_closes_in_the_default_one_s163() {
+    for namespace in ["", "namespace: ", "namespace: null", "namespace: \"\""] {
+        let text = policy_text("{ingres: []}").replace("name: p", &format!("name: p\n  {namespace}"));
+        let manifests = read(&[Source { name: "test.yaml".into(), bytes: text.into() }], "team");
+        let [problem] = &manifests.problems[..] else { panic!("{namespace}: {:?}", manifests.problems) };
+        assert_eq!(problem.object.as_deref(), Some("NetworkPolicy team/p"), "{namespace}");
+        assert!(is_closing(&manifests.policies[&ObjectKey::new("team", "p")], &all()), "{namespace}");
+    }
+}
+
+#[test]
 fn harmless_fields_are_tolerated() {
     let manifests = policy_with(
         "{name: p, uid: x, resourceVersion: \"1\", generation: 1, creationTimestamp: null, managedFields: [], \
@@ -94,6 +105,7 @@ fn of_repeated_objects_the_later_is_used() {
         problem.message.contains("test.yaml:1") && problem.message.contains("later one is used"),
         "{problem}"
     );
+    assert_eq!(problem.object.as_deref(), Some("NetworkPolicy default/p"));
     assert_eq!(manifests.policies[&ObjectKey::new("default", "p")].pod_selector, label("c", "d"));
     // Of different kinds or namespaces, they are different objects.
     read_clean(

@@ -209,6 +209,8 @@ fn services() {
         ]
     );
     assert!(service("{clusterIP: None}").headless && service("{clusterIPs: [None]}").headless, "S154");
+    let unassigned = service("{clusterIP: \"\"}");
+    assert!(!unassigned.headless && unassigned.cluster_addresses.is_empty());
     assert_eq!(service("{clusterIP: 10.96.0.1}").cluster_addresses.len(), 1);
     assert_eq!(
         service("{clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, \"fd00::1\"]}").cluster_addresses.len(),

@@ -73,6 +73,10 @@ fn owners_of_each_kind_and_of_none() {
     assert_eq!(pod("DaemonSet", "log"), Some((DaemonSet, "default/log".to_owned())));
     assert_eq!(pod("Job", "once"), Some((Job, "default/once".to_owned())));
     assert_eq!(pod("Node", "worker-1"), None, "a static pod is nobody's");
+    // Of a Deployment's workloads only ReplicaSets are its rollout.
+    let (all, _) =
+        pods_of(&owned("StatefulSet", "db", ("Deployment", "web"), "spec: {replicas: 2, template: {}}"));
+    assert_eq!(all, ["db-0", "db-1"]);
     assert_eq!(
         owner(&owned("Pod", "p", ("Job", "once"), "").replace("controller: true", "controller: false")),
         None

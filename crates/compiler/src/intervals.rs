@@ -98,6 +98,20 @@ mod tests {
     }
 
     #[test]
+    fn a_single_address_is_taken_from_either_end_s138() {
+        let (first, last) = (0x0a00_0000, 0x0a00_00ff);
+        for (except, left) in [
+            ("10.0.0.0/32", vec![(first + 1, last)]),
+            ("10.0.0.1/32", vec![(first, first), (first + 2, last)]),
+            ("10.0.0.255/32", vec![(first, last - 1)]),
+        ] {
+            assert_eq!(of(&[block("10.0.0.0/24", &[except])]).ipv4, left, "{except}");
+        }
+        assert_eq!(of(&[block("10.0.0.0/32", &["10.0.0.0/32"])]).ipv4, []);
+        assert_eq!(of(&[block("::/0", &["::/128"])]).ipv6, [(1, u128::MAX)]);
+    }
+
+    #[test]
     fn neighbours_are_one_range() {
         let ranges = of(&[block("10.0.1.0/24", &[]), block("10.0.0.0/24", &[]), block("10.0.0.7/32", &[])]);
         assert_eq!(ranges.ipv4, [(0x0a00_0000, 0x0a00_01ff)]);

@@ -285,12 +285,23 @@ impl Hasher for ContentHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use podwall_policy::{Operator, Requirement};
 
     #[test]
     fn the_longest_legal_names_fit() {
         let peer = PodPeer { scope: Scope::Namespace("n".repeat(63).into()), pods: LabelSelector::default() };
         assert!(pod_sets(&peer).iter().all(|name| name.as_str().len() < 128));
         assert!(group_chain(Mode::Audit, Direction::Ingress, &"n".repeat(63), &1).as_str().len() < 128);
+    }
+
+    #[test]
+    fn a_peer_is_described_as_people_say_it() {
+        let text = |scope, pods| pod_set_comment(&PodPeer { scope, pods }).to_string();
+        let all = LabelSelector::default;
+        let web = || LabelSelector::new([Requirement { key: "app".into(), operator: Operator::Exists }]);
+        assert_eq!(text(Scope::Namespace("n".into()), all()), "all pods of namespace n");
+        assert_eq!(text(Scope::Selected(all()), web()), format!("pods {} of any namespace", web()));
+        assert_eq!(text(Scope::Selected(web()), all()), format!("all pods of namespaces {}", web()));
     }
 
     #[test]

@@ -261,6 +261,37 @@ mod tests {
     }
 
     #[test]
+    fn every_pair_of_a_peer_and_a_range_is_counted() {
+        let holed = |ports: &[(u16, u16)]| {
+            let except = ["10.1.0.0/16", "10.2.0.0/16"].map(|net| net.parse().unwrap()).to_vec();
+            let block = IpBlock { cidr: "10.0.0.0/8".parse().unwrap(), except };
+            Rule { peers: Peers::Only(vec![Peer::Block(block)]), ..rule("any", ports) }
+        };
+        let named = Ports::Only(vec![PortMatch::Named { protocol: Protocol::Tcp, name: "http".into() }]);
+        let cases = [
+            (Direction::Ingress, vec![rule("any", &[])], 1),
+            (Direction::Ingress, vec![rule("10.0.0.0/8", &[])], 2),
+            (Direction::Ingress, vec![holed(&[])], 4),
+            (Direction::Ingress, vec![holed(&[(80, 80), (90, 90)])], 2 * (4 + 1)),
+            // What is allowed at all ports is in every range.
+            (
+                Direction::Ingress,
+                vec![rule("11.0.0.0/8", &[]), holed(&[(80, 80), (90, 90)])],
+                2 + 2 * (4 + 2),
+            ),
+            (Direction::Egress, vec![Rule { ports: named, ..holed(&[]) }], 4),
+        ];
+        for (direction, rules, pairs) in cases {
+            let namespace: Arc<str> = "default".into();
+            let within = |most| {
+                let rules = rules.iter().map(|rule| (&namespace, rule));
+                Program::merge_within(direction, rules, &ResolvedPorts::new(), most).is_some()
+            };
+            assert!(within(pairs) && !within(pairs - 1), "{rules:?}: {pairs}");
+        }
+    }
+
+    #[test]
     fn any_peer_absorbs_the_others_s97() {
         assert_eq!(
             merged(&[rule("any", &[(0, u16::MAX)]), rule("10.0.0.0/8", &[(80, 80)])]),

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use podwall_compiler::{Attachment, Compiled, Connection, Engine};
+use podwall_policy::Mode;
 use podwall_ruleset::{Hook, InterfaceName, Known, Operation, Packet, Ruleset, Transaction, diff, judge};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
@@ -40,6 +41,9 @@ fn whatever_happens_the_engine_ends_where_the_reference_does() {
         let mut kernel = None;
         for event in events.iter().chain([&Event::Take]) {
             happened.set(happened.get() + 1);
+            if matches!(event, Event::Look) {
+                check(&mut engine, &history, &history.compiled())?;
+            }
             if history.happen(event, &mut engine) {
                 let compiled = history.compiled();
                 kernel = Some(take(&mut engine, kernel, &compiled)?);
@@ -61,7 +65,11 @@ fn whatever_happens_the_engine_ends_where_the_reference_does() {
 }
 
 /// Takes the changes, holds them to the difference, and applies them. What the kernel has then.
-fn take(engine: &mut Engine, kernel: Option<Ruleset>, compiled: &Compiled) -> Result<Ruleset, TestCaseError> {
+pub fn take(
+    engine: &mut Engine,
+    kernel: Option<Ruleset>,
+    compiled: &Compiled,
+) -> Result<Ruleset, TestCaseError> {
     let transaction = engine.take_changes();
     let (known, kernel) = match kernel {
         Some(kernel) => (Known::Exactly(kernel.clone()), kernel),
@@ -81,7 +89,7 @@ fn sorted(transaction: &Transaction) -> Vec<String> {
     all
 }
 
-fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Result<(), TestCaseError> {
+pub fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Result<(), TestCaseError> {
     prop_assert_eq!(&engine.ruleset(), &compiled.ruleset);
     prop_assert_eq!(&engine.problems(), &compiled.problems);
     prop_assert_eq!(&engine.cluster(), &history.cluster);
@@ -96,6 +104,11 @@ fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Result<
     prop_assert_eq!(counts.rules, chains().map(|chain| chain.rules.len()).sum::<usize>());
     prop_assert_eq!(counts.pods, history.cluster.pods.len());
     prop_assert_eq!(counts.namespaces, history.cluster.namespaces.len());
+    prop_assert_eq!(counts.policies, history.cluster.policies.len());
+    prop_assert_eq!(counts.local_pods, history.local_pods().len());
+    let audited =
+        history.cluster.policies.iter().filter(|(key, it)| history.cluster.mode(key, it) == Mode::Audit);
+    prop_assert_eq!(engine.audited_policies(), audited.map(|(key, _)| key.clone()).collect::<Vec<_>>());
     let local = engine.local_pods();
     prop_assert_eq!(local.iter().map(|pod| &pod.key).collect::<Vec<_>>(), history.local_pods());
     for pod in &local {

@@ -45,6 +45,8 @@ pub enum Event {
     SetOptions(NodeOptions),
     /// The changes are taken.
     Take,
+    /// The state is asked for, and the changes are not taken.
+    Look,
 }
 
 /// One thing about a pod.
@@ -93,6 +95,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         1 => closed().prop_map(Event::SetClosed),
         1 => options().prop_map(Event::SetOptions),
         6 => Just(Event::Take),
+        2 => Just(Event::Look),
     ]
 }
 
@@ -262,6 +265,7 @@ impl History {
                 engine.set_options(options.clone());
             }
             Event::Take => return true,
+            Event::Look => {}
         }
         false
     }

@@ -7,4 +7,5 @@ mod engine;
 mod event;
 mod kernel;
 mod path;
+mod rare;
 mod way;

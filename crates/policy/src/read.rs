@@ -87,9 +87,7 @@ pub fn read(sources: &[Source], default_namespace: &str) -> Manifests {
     for source in sources {
         let mut reader =
             document::Reader::new(&source.name, default_namespace, &mut manifests, &mut seen, &mut problems);
-        let first = reader.problem_count();
         reader.read_text(&source.bytes);
-        problems[first..].sort_by_key(|problem| problem.line);
     }
     owner::settle(&mut manifests, seen.replica_sets);
     problems.extend(refuse_excess(&mut manifests));

@@ -1,6 +1,6 @@
 //! What nft prints in its own way: names instead of numbers.
 
-use podwall_ruleset::{BaseChain, ChainType, Hook, Match, Protocol, Statement, Value};
+use podwall_ruleset::{BaseChain, ChainType, Hook, InterfaceName, Match, Name, Protocol, Statement, Value};
 
 #[test]
 fn a_priority_near_a_well_known_one_has_its_name() {
@@ -36,6 +36,13 @@ fn matches_and_statements() {
         [to("10.0.0.1:80"), to("[fd00::1]:80")],
         ["dnat ip to 10.0.0.1:80", "dnat ip6 to [fd00::1]:80"]
     );
+}
+
+#[test]
+fn a_name_that_is_refused_is_named() {
+    let long = InterfaceName::new("veth0123456789ab").unwrap_err().to_string();
+    assert_eq!(long, "\"veth0123456789ab\": an interface name has 1 to 15 bytes");
+    assert_eq!(Name::new("9").unwrap_err().to_string(), "\"9\": does not start with a letter");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The engine ends where the reference does, whatever happened before and whenever the kernel was told.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use podwall_compiler::{Attachment, Compiled, Connection, Engine};
@@ -93,6 +94,16 @@ pub fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Res
     prop_assert_eq!(&engine.ruleset(), &compiled.ruleset);
     prop_assert_eq!(&engine.problems(), &compiled.problems);
     prop_assert_eq!(&engine.cluster(), &history.cluster);
+    let cluster = &history.cluster;
+    prop_assert_eq!(engine.pod_keys().collect::<BTreeSet<_>>(), cluster.pods.keys().cloned().collect());
+    prop_assert_eq!(
+        engine.policy_keys().collect::<BTreeSet<_>>(),
+        cluster.policies.keys().cloned().collect()
+    );
+    prop_assert_eq!(
+        engine.namespace_names().collect::<BTreeSet<_>>(),
+        cluster.namespaces.keys().cloned().collect()
+    );
     let counts = engine.counts();
     let tables = || compiled.ruleset.tables.values();
     let sets = || tables().flat_map(|table| table.sets.values());

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use podwall_compiler::{Attachment, Connection, Engine};
 use podwall_policy::read::{Source, read};
-use podwall_policy::{Labels, NetworkPolicy, ObjectKey, Pod};
+use podwall_policy::{
+    Endpoint, Flow, Labels, Mode, NetworkPolicy, ObjectKey, Pod, Protocol, Transport, evaluate,
+};
 use podwall_ruleset::{InterfaceName, Ruleset};
 
 use crate::engine::{check, take};
@@ -169,6 +171,37 @@ fn namespaces_are_audited_and_enforced_again() {
         engine.set_audited_namespaces(&names);
         engine.take_changes();
         assert_eq!(engine.cluster().audited_namespaces, names);
+    }
+}
+
+/// What is said of a packet that was logged: the part of the cluster around its ends says of it what the whole says, with
+/// the policies that are only audited.
+#[test]
+fn around_two_addresses_is_what_decides_between_them() {
+    let mut held = Held::new();
+    held.happen([
+        Event::SetNamespace("y".into(), labels("team", "a")),
+        Event::SetPod(0, "x".into(), pod("{nodeName: node-1}", &["10.244.0.2"])),
+        routed(0, "x", "veth0"),
+        Event::SetPod(1, "y".into(), pod("{nodeName: node-2}", &["10.244.1.2"])),
+        Event::SetPod(2, "y".into(), pod("{nodeName: node-2}", &["10.244.1.3"])),
+        Event::SetPolicy(0, "x".into(), policy("{podSelector: {}, policyTypes: [Ingress, Egress]}")),
+        Event::SetPolicy(0, "y".into(), policy("{podSelector: {}}")),
+    ]);
+    let is_local = |key: (&str, &str)| held.engine.is_local(&ObjectKey::new(key.0, key.1));
+    assert_eq!([("x", "pod-0"), ("y", "pod-1"), ("x", "gone")].map(is_local), [true, false, false]);
+    for mode in [Mode::Audit, Mode::Enforce] {
+        held.happen([Event::SetNamespaceMode("x".into(), mode)]);
+        let around = held.engine.around([address("10.244.0.2"), address("10.244.1.2")]);
+        assert_eq!(around.pods.len(), 2, "the third pod does not matter");
+        let key = ObjectKey::new("x", "policy-0");
+        assert_eq!(around.mode(&key, &around.policies[&key]), mode);
+        let near = || Endpoint::Pod { pod: ObjectKey::new("x", "pod-0"), address: address("10.244.0.2") };
+        let far = || Endpoint::Pod { pod: ObjectKey::new("y", "pod-1"), address: address("10.244.1.2") };
+        for (from, to) in [(near(), far()), (far(), near())] {
+            let flow = Flow { from, to, transport: Transport::Port(Protocol::Tcp, 80) };
+            assert_eq!(evaluate(&around, &flow), evaluate(&held.history.cluster, &flow));
+        }
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
         assert_eq!(text(Range::Nodes { first: 244 }, 0, true), "172.18.0.254");
         assert_eq!(text(Range::Nodes { first: 245 }, 0, true), "172.18.1.1");
         assert_eq!(text(Range::Nodes { first: 1 }, 0, false), "fc00:f853:ccd:e793::11");
+        assert_eq!(text(Range::Nodes { first: 1 }, 2, false), "fc00:f853:ccd:e793::13");
         assert_eq!(text(Range::Services, 0, true), "10.96.0.10");
         assert_eq!(text(Range::Services, 1, false), "fd00:10:96::11");
         assert_eq!(text(Range::Pods { node: 1 }, 0, true), "10.244.1.2");

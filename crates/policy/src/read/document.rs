@@ -58,10 +58,6 @@ impl<'a> Reader<'a> {
         Self { file: file.into(), default_namespace: default_namespace.into(), manifests, seen, problems }
     }
 
-    pub fn problem_count(&self) -> usize {
-        self.problems.len()
-    }
-
     pub fn read_text(&mut self, bytes: &[u8]) {
         match parse(bytes) {
             Ok(documents) => {

@@ -100,6 +100,7 @@ fn tags_of_the_core_schema() {
     ));
     assert_eq!(tree.get("c").unwrap().value.value, Value::Scalar(Scalar::string("yes")));
     assert_eq!(error("a: 1\nb: !custom x\n").line, 2);
+    assert!(error("a: 1\nb: !custom x\n").to_string().starts_with("line 2: the tag "));
     assert_eq!(error("a: !!int x\n").line, 1);
     let kind = |text: &str| match one(text).get("a").unwrap().value.value.clone() {
         Value::Scalar(Scalar { kind, .. }) => kind,

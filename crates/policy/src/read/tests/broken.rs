@@ -133,6 +133,7 @@ fn documents_that_are_no_objects() {
         assert_eq!(problem.consequence, Consequence::Unreadable, "{text}");
         assert_eq!((problem.line, problem.file.as_deref()), (Some(line), Some("test.yaml")), "{text}");
         assert!(problem.message.contains(message), "{problem}");
+        assert_eq!(problem.message.contains("mean"), message.contains("mean"), "{problem}");
         assert!(manifests.unreadable());
     }
     for text in ["", "---\n", "# comment\n", "---\n---\n# nothing\n", "null\n"] {

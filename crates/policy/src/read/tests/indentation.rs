@@ -43,6 +43,13 @@ fn fields_that_lost_their_indentation_a16() {
         assert_eq!((problem.line, problem.field.as_deref()), (Some(line), Some(field)), "{rest}");
         assert!(problem.message.contains("indentation looks lost"), "{problem}");
         assert_eq!(problem.file.as_deref(), Some("test.yaml"));
+        // The name is given as far as it is where names stand.
+        let named = if rest.contains("  name: p") { "NetworkPolicy p" } else { "NetworkPolicy" };
+        assert_eq!(problem.object.as_deref(), Some(named), "{rest}");
+        let elsewhere =
+            unreadable(&format!("{HEAD}{}", rest.replace("  name: p", "  name: p\n  namespace: n")));
+        let named = if rest.contains("  name: p") { "NetworkPolicy n/p" } else { "NetworkPolicy" };
+        assert_eq!(elsewhere.object.as_deref(), Some(named), "{rest}");
     }
 }
 

@@ -38,14 +38,15 @@ fn long_names_s165() {
 fn names_that_are_refused_s160() {
     let cases = [
         ("name: Web", "metadata.name", "is not a name"),
-        ("name: a_b", "metadata.name", "is not a name"),
+        ("name: a_b", "metadata.name", "is not a name: only a-z, 0-9, `-`, `.` may be used"),
         ("name: -a", "metadata.name", "is not a name"),
         ("name: a..b", "metadata.name", "is not a name"),
         ("name: \"\"", "metadata.name", "is not a name"),
         ("name: 123", "metadata.name", "must be a string: put it in quotes, as \"123\""),
         ("name: on", "metadata.name", "must be a string: put it in quotes, as \"on\""),
         ("name: [p]", "metadata.name", "must be a string, not a list"),
-        ("{name: p, namespace: a.b}", "metadata.namespace", "is not a name"),
+        ("{name: p, namespace: a.b}", "metadata.namespace", "is not a name: only a-z, 0-9, `-` may be used"),
+        ("{name: p, labels: {a: }}", "metadata.labels.a", "nothing is given"),
         ("generateName: p-", "metadata", "generateName"),
         ("labels: {}", "metadata.name", "name is missing"),
         ("{name: p, lables: {}}", "metadata.lables", "did you mean labels?"),

@@ -112,6 +112,11 @@ fn pods_that_are_refused() {
             "spec.containers[0].ports[0].containerPort",
             "without quotes",
         ),
+        (
+            "spec: {containers: [{ports: [{containerPort: http}]}]}",
+            "spec.containers[0].ports[0].containerPort",
+            "must be a number, not the string",
+        ),
         ("spec: []", "spec", "must be a mapping"),
         ("sepc: {}", "sepc", "did you mean spec?"),
     ];
@@ -121,6 +126,8 @@ fn pods_that_are_refused() {
         assert!(problem.message.contains(message), "{problem}");
         assert_eq!(problem.object.as_deref(), Some("Pod p"));
     }
+    let elsewhere = refused("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: n}\nspec: []\n");
+    assert_eq!(elsewhere.object.as_deref(), Some("Pod n/p"));
     let misspelt = refused("apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  lables: {a: b}\n");
     assert_eq!((misspelt.field.as_deref(), misspelt.line), (Some("metadata.lables"), Some(5)));
     assert!(
@@ -244,6 +251,7 @@ fn lists_of_objects() {
         - apiVersion: v1\n  kind: List\n  items:\n  - apiVersion: v1\n    kind: Pod\n    metadata: {name: b}\n    oops: 1\n";
     let manifests = read_text(list);
     assert!(manifests.pods.contains_key(&ObjectKey::new("default", "a")));
+    assert!(!manifests.unreadable(), "one object is refused, and all is read");
     assert_eq!(manifests.pods[&ObjectKey::new("default", "a")].location.as_ref().unwrap().line, 4);
     assert_eq!((manifests.problems.len(), manifests.problems[0].line), (1, Some(13)));
     let typed = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nmetadata: {}\nitems:\n\
@@ -251,6 +259,8 @@ fn lists_of_objects() {
     let manifests = read_text(typed);
     assert_eq!(manifests.policies.len(), 2);
     assert_eq!((manifests.problems.len(), manifests.problems[0].line), (1, Some(8)));
+    let unknown = "apiVersion: example.com/v1\nkind: WidgetList\nitems: [{metadata: {name: a}}, {metadata: {name: b}}]\n";
+    assert_eq!(read_text(unknown).problems.len(), 1, "one of the list and none of what is in it");
     read_clean("apiVersion: v1\nkind: List\nitems: []\n");
     read_clean("apiVersion: v1\nkind: PodList\nitems: null\n");
 }
@@ -285,7 +295,7 @@ fn audit_mode_is_the_policys_or_its_namespaces() {
     }
     // What cannot be understood is enforced, and said.
     let text = namespace("adit") + &policy("podwall.io/mode: odit");
-    let manifests = read(&[Source { name: "a.yaml".into(), bytes: text.into_bytes() }], "default");
+    let manifests = read_text(&text);
     let problems: Vec<String> = manifests.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(
@@ -296,6 +306,8 @@ fn audit_mode_is_the_policys_or_its_namespaces() {
         problems[1].contains("odit is neither enforce nor audit; the policy is enforced"),
         "{problems:?}"
     );
+    let objects: Vec<_> = manifests.problems.iter().map(|it| it.object.as_deref().unwrap()).collect();
+    assert_eq!(objects, ["Namespace n", "NetworkPolicy n/p"]);
     assert!(manifests.audited_namespaces.is_empty());
     assert_eq!(manifests.policies.values().next().unwrap().mode, Some(Mode::Enforce));
 }

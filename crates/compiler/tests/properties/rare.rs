@@ -93,9 +93,9 @@ fn ports_by_name_follow_the_labels_of_their_pods_namespace() {
                   {name: dns, containerPort: 5353, protocol: UDP}]}]}";
     held.happen([
         Event::SetNamespace("y".into(), labels("team", "a")),
-        Event::SetPod(0, "x".into(), pod("{nodeName: node-1}", &["10.244.0.2"])),
+        Event::SetPod(0, "x".into(), pod("{nodeName: node-1}", &["10.244.0.2", "fd00:10:244::2"])),
         routed(0, "x", "veth0"),
-        Event::SetPod(0, "y".into(), pod(server, &["10.244.1.2"])),
+        Event::SetPod(0, "y".into(), pod(server, &["10.244.1.2", "fd00:10:244:1::2"])),
         Event::SetPolicy(
             0,
             "x".into(),
@@ -107,8 +107,12 @@ fn ports_by_name_follow_the_labels_of_their_pods_namespace() {
         ),
     ]);
     let passing = |held: &Held| {
-        [(6, 8080), (17, 5353), (17, 8080), (6, 5353), (6, 80)]
-            .map(|(protocol, port)| held.allows("10.244.0.2", "10.244.1.2", protocol, port))
+        let tried = [(6, 8080), (17, 5353), (17, 8080), (6, 5353), (6, 80)];
+        let ipv4 = tried.map(|(protocol, port)| held.allows("10.244.0.2", "10.244.1.2", protocol, port));
+        let ipv6 =
+            tried.map(|(protocol, port)| held.allows("fd00:10:244::2", "fd00:10:244:1::2", protocol, port));
+        assert_eq!(ipv4, ipv6);
+        ipv4
     };
     let http = [true, false, false, false, false];
     let dns = [false, true, false, false, false];

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_address_is_taken_from_either_end_s138() {
+    fn a_single_address_is_taken_from_either_end_s139() {
         let (first, last) = (0x0a00_0000, 0x0a00_00ff);
         for (except, left) in [
             ("10.0.0.0/32", vec![(first + 1, last)]),

@@ -1,4 +1,4 @@
-//! Whom a program that says too much is laid at the door of (S83: its pods are closed).
+//! Whom a program that says too much is laid at the door of; its pods are closed.
 
 use podwall_compiler::{Attachment, Closed, NodeOptions, NodeState, compile};
 use podwall_policy::read::{Source, read};

@@ -150,7 +150,7 @@ fn an_address_goes_from_owner_to_owner() {
     }
 }
 
-/// Through a Service, a pod may come to another of its own addresses: that is itself (S61).
+/// Through a Service, a pod may come to another of its own addresses: that is itself (S73).
 #[test]
 fn between_a_pods_own_addresses_nothing_is_asked() {
     let mut held = Held::new();

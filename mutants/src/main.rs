@@ -52,13 +52,11 @@ fn main() -> Result<()> {
         count(Outcome::Unreached),
         began.elapsed().as_secs()
     );
-    let mut unknown = survivors::unknown(known, &survived(woven, &outcomes))?;
+    let mut unknown = survivors::unknown(known, &survived(&woven, &outcomes))?;
     // What is drawn by chance may miss a mutant once.
     for round in 1..=3 {
-        unknown = survived(
-            unknown.clone(),
-            &trial.run(&unknown, &results.join(format!("outcomes-again-{round}")))?,
-        );
+        let outcomes = trial.run(&unknown, &results.join(format!("outcomes-again-{round}")))?;
+        unknown = survived(&unknown, &outcomes);
     }
     for mutant in &unknown {
         println!("not noticed: {} (line {})", mutant.title(), mutant.line());
@@ -67,9 +65,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn survived<'a>(mutants: Vec<&'a Mutant>, outcomes: &BTreeMap<u32, Outcome>) -> Vec<&'a Mutant> {
+fn survived<'a>(mutants: &[&'a Mutant], outcomes: &BTreeMap<u32, Outcome>) -> Vec<&'a Mutant> {
     let survives = |it: &&Mutant| matches!(outcomes[&it.id], Outcome::Passed | Outcome::Unreached);
-    mutants.into_iter().filter(survives).collect()
+    mutants.iter().copied().filter(survives).collect()
 }
 
 fn read_list(path: &Path) -> Result<Vec<Mutant>> {

@@ -93,8 +93,8 @@ fn sorted(transaction: &Transaction) -> Vec<String> {
 pub fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Result<(), TestCaseError> {
     prop_assert_eq!(&engine.ruleset(), &compiled.ruleset);
     prop_assert_eq!(&engine.problems(), &compiled.problems);
-    prop_assert_eq!(&engine.cluster(), &history.cluster);
     let cluster = &history.cluster;
+    prop_assert_eq!(&engine.cluster(), cluster);
     prop_assert_eq!(engine.pod_keys().collect::<BTreeSet<_>>(), cluster.pods.keys().cloned().collect());
     prop_assert_eq!(
         engine.policy_keys().collect::<BTreeSet<_>>(),
@@ -113,12 +113,11 @@ pub fn check(engine: &mut Engine, history: &History, compiled: &Compiled) -> Res
     prop_assert_eq!(counts.elements, sets().map(|set| set.elements.len()).sum::<usize>());
     prop_assert_eq!(counts.chains, chains().count());
     prop_assert_eq!(counts.rules, chains().map(|chain| chain.rules.len()).sum::<usize>());
-    prop_assert_eq!(counts.pods, history.cluster.pods.len());
-    prop_assert_eq!(counts.namespaces, history.cluster.namespaces.len());
-    prop_assert_eq!(counts.policies, history.cluster.policies.len());
+    prop_assert_eq!(counts.pods, cluster.pods.len());
+    prop_assert_eq!(counts.namespaces, cluster.namespaces.len());
+    prop_assert_eq!(counts.policies, cluster.policies.len());
     prop_assert_eq!(counts.local_pods, history.local_pods().len());
-    let audited =
-        history.cluster.policies.iter().filter(|(key, it)| history.cluster.mode(key, it) == Mode::Audit);
+    let audited = cluster.policies.iter().filter(|(key, it)| cluster.mode(key, it) == Mode::Audit);
     prop_assert_eq!(engine.audited_policies(), audited.map(|(key, _)| key.clone()).collect::<Vec<_>>());
     let local = engine.local_pods();
     prop_assert_eq!(local.iter().map(|pod| &pod.key).collect::<Vec<_>>(), history.local_pods());
